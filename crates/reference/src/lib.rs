@@ -1,1 +1,58 @@
-//! Placeholder.
+//! What every mixfold kernel computes, written as the plainest loops that compute it.
+//!
+//! The fast crates are tested against this one. Everything is generic over [`Real`] (`f32` and
+//! `f64`): evaluated in `f64` it is the oracle for a kernel in `f32`, with [`gemm::dot_bound`] to
+//! say how far apart the two may be; evaluated in `f32` it shows what a careful but naive
+//! implementation of the same precision achieves.
+//!
+//! | module | what it specifies |
+//! |---|---|
+//! | [`gemm`] | matrix product of strided views, and the rounding bound of a dot product |
+//! | [`activation`] | ReLU, both GELUs, sigmoid, SiLU |
+//! | [`axis`] | a matrix, or a two-layer MLP, along the middle axis of `[outer, axis, inner]` |
+//! | [`norm`] | layer normalisation and per-channel affine along either axis |
+//! | [`conv2d`] | two-dimensional convolution, NCHW and OIHW |
+//! | [`mixer`] | the MLP-Mixer forward pass |
+//! | [`fill`] | reproducible weights and inputs for tests |
+//!
+//! Tensors are contiguous row-major slices; sums start at `0` and add in index order. Nothing here
+//! is meant to be fast.
+//!
+//! # Panics
+//!
+//! Shapes are asserted: every function panics when a slice does not have the length its
+//! documentation gives, or when a size overflows `usize`. The callers are tests, and there a wrong
+//! shape is a mistake in the test.
+
+#![forbid(unsafe_code)]
+
+pub mod activation;
+pub mod axis;
+pub mod conv2d;
+pub mod fill;
+pub mod gemm;
+pub mod mixer;
+pub mod norm;
+mod real;
+
+pub use real::Real;
+
+/// Number of elements of a tensor with these sizes.
+fn product(sizes: &[usize]) -> usize {
+    sizes.iter().try_fold(1, |n: usize, &size| n.checked_mul(size)).expect("size overflows usize")
+}
+
+/// Sum of sizes or of positions.
+fn total(sizes: &[usize]) -> usize {
+    sizes.iter().try_fold(0, |n: usize, &size| n.checked_add(size)).expect("size overflows usize")
+}
+
+/// Sum in iteration order, starting at `+0`.
+fn sum<T: Real>(terms: impl Iterator<Item = T>) -> T {
+    terms.fold(T::zero(), |total, term| total + term)
+}
+
+/// The mean of `count` terms: their sum in iteration order, divided once.
+fn mean<T: Real>(terms: impl Iterator<Item = T>, count: usize) -> T {
+    sum(terms) / T::of(count as f64)
+}
