@@ -1,0 +1,196 @@
+//! The micro-kernel: a register tile of the product, and the choice of its size.
+
+use core::fmt;
+
+use mixfold_simd::{Element, Isa, Kernel, Simd, V, Vector};
+
+/// Values of k that stand next to each other in a packed left operand.
+pub(crate) const K_STEP: usize = 32;
+/// Largest number of rows of a register tile on any instruction set.
+pub(crate) const MAX_ROWS: usize = 14;
+/// Largest number of columns of a register tile on any instruction set and type.
+pub(crate) const MAX_COLS: usize = 32;
+
+/// Rows of a register tile. With `vectors_across`, the accumulators, one row of the right operand
+/// and one value of the left one fill the registers without spilling.
+pub(crate) const fn tile_rows<S: Simd>() -> usize {
+    if S::REGISTERS >= 32 {
+        MAX_ROWS
+    } else if S::REGISTERS >= 16 {
+        6
+    } else {
+        4
+    }
+}
+
+/// Vectors across a register tile.
+const fn vectors_across<S: Simd>() -> usize {
+    if S::REGISTERS >= 16 { 2 } else { 1 }
+}
+
+/// Columns of a register tile.
+pub(crate) const fn tile_cols<T: Element, S: Simd>() -> usize {
+    vectors_across::<S>() * V::<T, S>::LANES
+}
+
+/// Which kernel a packed operand belongs to. Prints as `avx512-f32-14x32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelId {
+    /// Name of the instruction set.
+    pub isa: &'static str,
+    /// `f32` or `f64`.
+    pub dtype: &'static str,
+    /// Rows of the register tile.
+    pub rows: usize,
+    /// Columns of the register tile.
+    pub cols: usize,
+}
+
+impl KernelId {
+    /// The kernel of an instruction set for elements `T`.
+    pub fn of<T: Element>(isa: Isa) -> KernelId {
+        struct Of<T>(core::marker::PhantomData<T>);
+        impl<T: Element> Kernel for Of<T> {
+            type Out = KernelId;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> KernelId {
+                KernelId {
+                    isa: S::NAME,
+                    dtype: T::NAME,
+                    rows: tile_rows::<S>(),
+                    cols: tile_cols::<T, S>(),
+                }
+            }
+        }
+        isa.run(Of(core::marker::PhantomData::<T>))
+    }
+}
+
+impl fmt::Display for KernelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}x{}", self.isa, self.dtype, self.rows, self.cols)
+    }
+}
+
+/// Arguments of a register tile: `acc += a · b`.
+#[derive(Clone, Copy)]
+pub(crate) struct TileArgs<T> {
+    /// Steps of k.
+    pub k: usize,
+    /// `[k / K_STEP][rows][K_STEP]`; the last block may be read in part.
+    pub a: *const T,
+    /// `[k][tile_cols]`
+    pub b: *const T,
+    /// `[rows][tile_cols]`, aligned to a vector
+    pub acc: *mut T,
+    /// Whether the sum starts at 0 instead of at `acc`.
+    pub fresh: bool,
+    /// What will be read next, to be brought into the second level cache meanwhile.
+    pub next: *const T,
+}
+
+/// Computes a tile of `rows` rows, 1 ≤ `rows` ≤ `tile_rows`.
+///
+/// Every element of the sum is a chain of multiply-adds in the order of k, whatever the tile.
+///
+/// # Safety
+/// 1. `args.a` is valid for reads of `rows` values at each step of k in the packed order.
+/// 2. `args.b` is valid for reads of `k · tile_cols` values.
+/// 3. `args.acc` is valid for writes, and unless `fresh` for reads, of `rows · tile_cols` values,
+///    which nothing else reaches meanwhile.
+#[inline(always)]
+pub(crate) unsafe fn tile<T: Element, S: Simd>(s: S, rows: usize, args: TileArgs<T>) {
+    macro_rules! by_rows {
+        ($vectors:literal: $($r:literal)+) => {
+            match rows {
+                // `if const` keeps instances that an instruction set has no registers for from
+                // being compiled.
+                $($r if const { $r <= tile_rows::<S>() } => s.enter(Tile::<T, $r, $vectors>(args)),)+
+                _ => debug_assert!(false, "a tile of {rows} rows"),
+            }
+        };
+    }
+    if const { vectors_across::<S>() == 2 } {
+        by_rows!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    } else {
+        by_rows!(1: 1 2 3 4);
+    }
+}
+
+struct Tile<T, const R: usize, const N: usize>(TileArgs<T>);
+
+/// Steps of k between two turns of the inner loop.
+const UNROLL: usize = 4;
+
+impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let TileArgs { k, mut a, mut b, acc, fresh, mut next } = self.0;
+        let lanes = V::<T, S>::LANES;
+        let mut sum = [[V::<T, S>::splat(s, T::default()); N]; R];
+        if !fresh {
+            for (i, row) in sum.iter_mut().enumerate() {
+                for (j, sum) in row.iter_mut().enumerate() {
+                    // SAFETY: 3. of `tile`.
+                    *sum = unsafe { V::<T, S>::load(s, acc.add((i * N + j) * lanes)) };
+                }
+            }
+        }
+        for _ in 0..k / K_STEP {
+            for _ in 0..K_STEP / UNROLL {
+                for u in 0..UNROLL {
+                    // SAFETY: 1. and 2. of `tile`, at a step below k.
+                    unsafe { step(s, &mut sum, a.add(u), b.add(u * N * lanes)) };
+                }
+                // SAFETY: the ends of what 1. and 2. of `tile` make readable.
+                unsafe {
+                    a = a.add(UNROLL);
+                    b = b.add(UNROLL * N * lanes);
+                }
+                s.prefetch(next);
+                next = next.wrapping_add(64 / size_of::<T>());
+            }
+            a = a.wrapping_add((R - 1) * K_STEP);
+        }
+        for _ in 0..k % K_STEP {
+            // SAFETY: 1. and 2. of `tile`, at a step below k.
+            unsafe {
+                step(s, &mut sum, a, b);
+                a = a.add(1);
+                b = b.add(N * lanes);
+            }
+        }
+        for (i, row) in sum.into_iter().enumerate() {
+            for (j, sum) in row.into_iter().enumerate() {
+                // SAFETY: 3. of `tile`.
+                unsafe { sum.store(acc.add((i * N + j) * lanes)) };
+            }
+        }
+    }
+}
+
+/// One step of k: `sum[i][j] += a[i · K_STEP] · b[j · LANES..]`.
+///
+/// # Safety
+/// 1. `a` is valid for reads of a value at i · K_STEP for each i < R.
+/// 2. `b` is valid for reads of N vectors.
+#[inline(always)]
+unsafe fn step<T: Element, S: Simd, const R: usize, const N: usize>(
+    s: S,
+    sum: &mut [[V<T, S>; N]; R],
+    a: *const T,
+    b: *const T,
+) {
+    // SAFETY: 2.
+    let b: [V<T, S>; N] =
+        core::array::from_fn(|j| unsafe { V::<T, S>::load(s, b.add(j * V::<T, S>::LANES)) });
+    for (i, row) in sum.iter_mut().enumerate() {
+        // SAFETY: 1.
+        let a = V::<T, S>::splat(s, unsafe { *a.add(i * K_STEP) });
+        for (sum, b) in row.iter_mut().zip(b) {
+            *sum = a.mul_add(b, *sum);
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! Operands in the layouts that the micro-kernel reads.
+//!
+//! * Left, [`Tiles`]: the rows are split into tiles of nearly equal height, at most
+//!   [`KernelId::rows`]. A tile is `[k / 32][rows of the tile][32]`: 32 values of a row, then 32 of
+//!   the next one, so that rows are copied without being transposed.
+//! * Right, [`Panels`]: the columns are split into panels of [`KernelId::cols`]. A panel is
+//!   `[k][columns of the panel]`; the last one is filled up.
+
+use core::ops::Range;
+
+use mixfold_simd::{Element, Isa};
+
+use crate::buffer::Buffer;
+use crate::kernel::{K_STEP, KernelId};
+use crate::pack;
+use crate::{GemmError, MatRef, Prologue};
+
+/// Rows in tiles whose heights differ by at most one: first `more` tiles of `height + 1` rows, then
+/// tiles of `height`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowSplit {
+    pub tiles: usize,
+    height: usize,
+    more: usize,
+}
+
+impl RowSplit {
+    pub(crate) fn new(rows: usize, kernel: KernelId) -> Self {
+        let tiles = rows.div_ceil(kernel.rows);
+        RowSplit { tiles, height: rows / tiles.max(1), more: rows % tiles.max(1) }
+    }
+
+    /// Number of rows.
+    #[inline(always)]
+    pub(crate) fn rows(self) -> usize {
+        self.tiles * self.height + self.more
+    }
+
+    /// First row and height of tile `i`. Tile number `tiles` starts after the last row.
+    #[inline(always)]
+    pub(crate) fn tile(self, i: usize) -> (usize, usize) {
+        (i * self.height + i.min(self.more), self.height + usize::from(i < self.more))
+    }
+
+    /// The tiles of `range` alone.
+    pub(crate) fn part(self, range: &Range<usize>) -> Self {
+        let more = self.more.clamp(range.start, range.end) - range.start;
+        RowSplit { tiles: range.len(), more, ..self }
+    }
+}
+
+/// `k` rounded up to whole steps.
+#[inline(always)]
+pub(crate) fn padded_k(k: usize) -> usize {
+    k.div_ceil(K_STEP) * K_STEP
+}
+
+fn product(a: usize, b: usize, rows: usize, cols: usize) -> Result<usize, GemmError> {
+    a.checked_mul(b).ok_or(GemmError::Overflow { rows, cols })
+}
+
+/// Elements of a left operand of `rows` × `k` in packed layout.
+///
+/// # Errors
+/// [`GemmError::Overflow`]
+pub fn tiles_len(rows: usize, k: usize) -> Result<usize, GemmError> {
+    let padded = k.checked_next_multiple_of(K_STEP).ok_or(GemmError::Overflow { rows, cols: k })?;
+    product(rows, padded, rows, k)
+}
+
+/// Elements of a right operand of `k` × `cols` in packed layout.
+///
+/// # Errors
+/// [`GemmError::Overflow`]
+pub fn panels_len(kernel: KernelId, k: usize, cols: usize) -> Result<usize, GemmError> {
+    let overflow = GemmError::Overflow { rows: k, cols };
+    let padded = cols.checked_next_multiple_of(kernel.cols).ok_or(overflow)?;
+    product(k, padded, k, cols)
+}
+
+/// A left operand in packed layout, for reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Tiles<'a, T> {
+    data: &'a [T],
+    split: RowSplit,
+    /// Length of the rows in memory; `from..from + k` of it is the operand.
+    full_k: usize,
+    from: usize,
+    k: usize,
+    kernel: KernelId,
+}
+
+impl<'a, T: Element> Tiles<'a, T> {
+    /// An operand of which all elements are in `data`.
+    pub(crate) fn new(
+        data: &'a [T],
+        split: RowSplit,
+        k: usize,
+        kernel: KernelId,
+    ) -> Result<Self, GemmError> {
+        let (needed, found) = (tiles_len(split.rows(), k)?, data.len());
+        if needed > found {
+            return Err(GemmError::Length { needed, found });
+        }
+        Ok(Tiles { data, split, full_k: k, from: 0, k, kernel })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.split.rows()
+    }
+
+    /// Length of the rows.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// The kernel that reads it.
+    pub fn kernel(&self) -> KernelId {
+        self.kernel
+    }
+
+    pub(crate) fn split(&self) -> RowSplit {
+        self.split
+    }
+
+    /// The part `from..to` of every row, where `from` is a multiple of [`K_STEP`].
+    pub(crate) fn part_of_k(self, from: usize, to: usize) -> Self {
+        debug_assert!(from.is_multiple_of(K_STEP) && from <= to && to <= self.k);
+        Tiles { from: self.from + from, k: to - from, ..self }
+    }
+
+    /// The tiles of `range` alone.
+    pub(crate) fn part_of_rows(self, range: &Range<usize>) -> Self {
+        let first = self.split.tile(range.start).0 * padded_k(self.full_k);
+        Tiles { data: &self.data[first..], split: self.split.part(range), ..self }
+    }
+
+    /// Start of tile `i`.
+    #[inline(always)]
+    pub(crate) fn ptr(&self, i: usize) -> *const T {
+        let (row, height) = self.split.tile(i);
+        self.data.as_ptr().wrapping_add(row * padded_k(self.full_k) + self.from * height)
+    }
+}
+
+/// A left operand in packed layout, for writing.
+#[derive(Debug)]
+pub struct TilesMut<'a, T> {
+    pub(crate) data: &'a mut [T],
+    pub(crate) split: RowSplit,
+    pub(crate) k: usize,
+    pub(crate) kernel: KernelId,
+}
+
+impl<'a, T: Element> TilesMut<'a, T> {
+    /// An operand of `rows` × `k` in `data`, whose contents are yet unspecified.
+    ///
+    /// # Errors
+    /// [`GemmError::Length`] if `data` is shorter than [`tiles_len`].
+    pub fn new(isa: Isa, data: &'a mut [T], rows: usize, k: usize) -> Result<Self, GemmError> {
+        let kernel = KernelId::of::<T>(isa);
+        TilesMut::split(data, RowSplit::new(rows, kernel), k, kernel)
+    }
+
+    pub(crate) fn split(
+        data: &'a mut [T],
+        split: RowSplit,
+        k: usize,
+        kernel: KernelId,
+    ) -> Result<Self, GemmError> {
+        let (needed, found) = (tiles_len(split.rows(), k)?, data.len());
+        if needed > found {
+            return Err(GemmError::Length { needed, found });
+        }
+        Ok(TilesMut { data: &mut data[..needed], split, k, kernel })
+    }
+
+    /// Fills it with `prologue(view)`.
+    ///
+    /// # Errors
+    /// [`GemmError::Shape`] or [`GemmError::Vector`] if shapes do not agree.
+    pub fn pack(
+        &mut self,
+        isa: Isa,
+        view: MatRef<'_, T>,
+        prologue: &Prologue<'_, T>,
+    ) -> Result<(), GemmError> {
+        same_kernel(KernelId::of::<T>(isa), self.kernel)?;
+        same_shape("left operand", (self.split.rows(), self.k), (view.rows(), view.cols()))?;
+        prologue.check(view.rows(), view.cols())?;
+        pack::tiles(isa, self, view, prologue);
+        Ok(())
+    }
+
+    /// Fills it by `gather(row, from, values)`, which is called for at most 32 adjacent values of a
+    /// row at a time, from column `from` on. For operands that are no strided matrix in memory, such
+    /// as the patches of an image.
+    pub fn gather(&mut self, mut gather: impl FnMut(usize, usize, &mut [T])) {
+        let padded = padded_k(self.k);
+        for i in 0..self.split.tiles {
+            let (row, height) = self.split.tile(i);
+            let tile = &mut self.data[row * padded..][..height * padded];
+            for (block, values) in tile.chunks_exact_mut(height * K_STEP).enumerate() {
+                let from = block * K_STEP;
+                let len = K_STEP.min(self.k - from);
+                for (i, values) in values.chunks_exact_mut(K_STEP).enumerate() {
+                    gather(row + i, from, &mut values[..len]);
+                }
+            }
+        }
+    }
+
+    /// The operand for reading.
+    pub fn as_ref(&self) -> Tiles<'_, T> {
+        Tiles {
+            data: self.data,
+            split: self.split,
+            full_k: self.k,
+            from: 0,
+            k: self.k,
+            kernel: self.kernel,
+        }
+    }
+
+    /// Start of the `height` × 32 values of tile `i` from column `col` on.
+    #[inline(always)]
+    pub(crate) fn place(&mut self, i: usize, col: usize) -> *mut T {
+        let (row, height) = self.split.tile(i);
+        let block = col / K_STEP * K_STEP * height + col % K_STEP;
+        self.data.as_mut_ptr().wrapping_add(row * padded_k(self.k) + block)
+    }
+}
+
+/// A right operand in packed layout, for reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Panels<'a, T> {
+    data: &'a [T],
+    /// Length of the columns in memory; `from..from + k` of it is the operand.
+    full_k: usize,
+    from: usize,
+    k: usize,
+    cols: usize,
+    kernel: KernelId,
+}
+
+impl<'a, T: Element> Panels<'a, T> {
+    /// An operand of which all elements are in `data`.
+    pub(crate) fn new(
+        data: &'a [T],
+        k: usize,
+        cols: usize,
+        kernel: KernelId,
+    ) -> Result<Self, GemmError> {
+        let (needed, found) = (panels_len(kernel, k, cols)?, data.len());
+        if needed > found {
+            return Err(GemmError::Length { needed, found });
+        }
+        Ok(Panels { data, full_k: k, from: 0, k, cols, kernel })
+    }
+
+    /// Length of the columns.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The kernel that reads it.
+    pub fn kernel(&self) -> KernelId {
+        self.kernel
+    }
+
+    /// The part `from..to` of every column.
+    ///
+    /// # Errors
+    /// [`GemmError::Part`] if it reaches beyond the operand.
+    pub fn part_of_k(self, from: usize, to: usize) -> Result<Self, GemmError> {
+        if from > to || to > self.k {
+            return Err(GemmError::Part { start: from, end: to, len: self.k, step: 1 });
+        }
+        Ok(Panels { from: self.from + from, k: to - from, ..self })
+    }
+
+    /// The columns `start..end`.
+    ///
+    /// # Errors
+    /// [`GemmError::Part`] if it reaches beyond the operand, or does not start at a panel and end at
+    /// one or at the end.
+    pub fn columns(self, start: usize, end: usize) -> Result<Self, GemmError> {
+        let step = self.kernel.cols;
+        let border = |col: usize| col.is_multiple_of(step) || col == self.cols;
+        if start > end || end > self.cols || !border(start) || !border(end) {
+            return Err(GemmError::Part { start, end, len: self.cols, step });
+        }
+        let first = start.div_ceil(step) * step * self.full_k;
+        Ok(Panels { data: &self.data[first..], cols: end - start, ..self })
+    }
+
+    /// Start of panel `j`.
+    #[inline(always)]
+    pub(crate) fn ptr(&self, j: usize) -> *const T {
+        self.data.as_ptr().wrapping_add((j * self.full_k + self.from) * self.kernel.cols)
+    }
+}
+
+/// A right operand in packed layout, for writing.
+#[derive(Debug)]
+pub struct PanelsMut<'a, T> {
+    pub(crate) data: &'a mut [T],
+    pub(crate) k: usize,
+    pub(crate) cols: usize,
+    pub(crate) kernel: KernelId,
+}
+
+impl<'a, T: Element> PanelsMut<'a, T> {
+    /// An operand of `k` × `cols` in `data`, whose contents are yet unspecified.
+    ///
+    /// # Errors
+    /// [`GemmError::Length`] if `data` is shorter than [`panels_len`].
+    pub fn new(isa: Isa, data: &'a mut [T], k: usize, cols: usize) -> Result<Self, GemmError> {
+        let kernel = KernelId::of::<T>(isa);
+        let (needed, found) = (panels_len(kernel, k, cols)?, data.len());
+        if needed > found {
+            return Err(GemmError::Length { needed, found });
+        }
+        Ok(PanelsMut { data: &mut data[..needed], k, cols, kernel })
+    }
+
+    /// Fills it with `prologue(view)`.
+    ///
+    /// # Errors
+    /// [`GemmError::Shape`] or [`GemmError::Vector`] if shapes do not agree.
+    pub fn pack(
+        &mut self,
+        isa: Isa,
+        view: MatRef<'_, T>,
+        prologue: &Prologue<'_, T>,
+    ) -> Result<(), GemmError> {
+        same_kernel(KernelId::of::<T>(isa), self.kernel)?;
+        same_shape("right operand", (self.k, self.cols), (view.rows(), view.cols()))?;
+        prologue.check(view.rows(), view.cols())?;
+        pack::panels(isa, self, view, prologue);
+        Ok(())
+    }
+
+    /// The operand for reading.
+    pub fn as_ref(&self) -> Panels<'_, T> {
+        Panels {
+            data: self.data,
+            full_k: self.k,
+            from: 0,
+            k: self.k,
+            cols: self.cols,
+            kernel: self.kernel,
+        }
+    }
+
+    /// Start of row `row` of panel `j`.
+    #[inline(always)]
+    pub(crate) fn place(&mut self, row: usize, j: usize) -> *mut T {
+        self.data.as_mut_ptr().wrapping_add((j * self.k + row) * self.kernel.cols)
+    }
+}
+
+pub(crate) fn same_kernel(wanted: KernelId, packed: KernelId) -> Result<(), GemmError> {
+    if wanted == packed { Ok(()) } else { Err(GemmError::Kernel { packed, wanted }) }
+}
+
+pub(crate) fn same_shape(
+    what: &'static str,
+    expected: (usize, usize),
+    found: (usize, usize),
+) -> Result<(), GemmError> {
+    if expected == found { Ok(()) } else { Err(GemmError::Shape { what, expected, found }) }
+}
+
+/// A left operand, packed once for one instruction set.
+#[derive(Debug)]
+pub struct PackedLhs<T> {
+    data: Buffer<T>,
+    rows: usize,
+    k: usize,
+    kernel: KernelId,
+}
+
+impl<T: Element> PackedLhs<T> {
+    /// Packs a `rows` × `k` matrix for the kernel of `isa`.
+    ///
+    /// # Errors
+    /// [`GemmError::Overflow`] if it does not fit the address space.
+    pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
+        let (rows, k) = (view.rows(), view.cols());
+        let len = tiles_len(rows, k)?;
+        let mut data = Buffer::zeroed(len)?;
+        let mut tiles = TilesMut::new(isa, &mut data, rows, k)?;
+        tiles.pack(isa, view, &Prologue::NONE)?;
+        Ok(PackedLhs { data, rows, k, kernel: KernelId::of::<T>(isa) })
+    }
+
+    /// The operand for reading.
+    pub fn as_tiles(&self) -> Tiles<'_, T> {
+        let (k, kernel) = (self.k, self.kernel);
+        Tiles {
+            data: &self.data,
+            split: RowSplit::new(self.rows, kernel),
+            full_k: k,
+            from: 0,
+            k,
+            kernel,
+        }
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.data)
+    }
+}
+
+/// A right operand, packed once for one instruction set.
+#[derive(Debug)]
+pub struct PackedRhs<T> {
+    data: Buffer<T>,
+    k: usize,
+    cols: usize,
+    kernel: KernelId,
+}
+
+impl<T: Element> PackedRhs<T> {
+    /// Packs a `k` × `cols` matrix for the kernel of `isa`. A weight that a checkpoint stores as
+    /// `[out, in]` is passed transposed.
+    ///
+    /// # Errors
+    /// [`GemmError::Overflow`] if it does not fit the address space.
+    pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
+        let (k, cols, kernel) = (view.rows(), view.cols(), KernelId::of::<T>(isa));
+        let len = panels_len(kernel, k, cols)?;
+        let mut data = Buffer::zeroed(len)?;
+        let mut panels = PanelsMut::new(isa, &mut data, k, cols)?;
+        panels.pack(isa, view, &Prologue::NONE)?;
+        Ok(PackedRhs { data, k, cols, kernel })
+    }
+
+    /// The operand for reading.
+    pub fn as_panels(&self) -> Panels<'_, T> {
+        let (k, cols, kernel) = (self.k, self.cols, self.kernel);
+        Panels { data: &self.data, full_k: k, from: 0, k, cols, kernel }
+    }
+
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.data)
+    }
+}

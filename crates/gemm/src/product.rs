@@ -1,0 +1,293 @@
+//! The product of packed operands on one thread: the loops around the micro-kernel.
+
+use core::ops::Range;
+
+use mixfold_simd::{Isa, Kernel, Simd};
+
+use crate::epilogue::{Accum, Epilogue, Finish, Place, Residual, Scalar, finish};
+use crate::kernel::{K_STEP, KernelId, MAX_COLS, MAX_ROWS, TileArgs, tile, tile_cols};
+use crate::operand::{Panels, PanelsMut, Tiles, TilesMut, panels_len, same_kernel, same_shape};
+use crate::{GemmError, MatMut};
+
+/// Longest stretch of k that is summed up in registers at a time; a multiple of 32. A panel of the
+/// right operand of this length leaves room for tiles of the left one in the second level cache.
+pub(crate) const K_BLOCK: usize = 1024;
+
+/// Where a product is written.
+#[derive(Debug)]
+pub enum Out<'a, T> {
+    /// A matrix of any strides.
+    Matrix(MatMut<'a, T>, Accum<'a, T>),
+    /// The left operand of a further product, whose k are the columns of this one.
+    Tiles(TilesMut<'a, T>),
+    /// The right operand of a further product, whose k are the rows of this one.
+    Panels(PanelsMut<'a, T>),
+}
+
+impl<T: Scalar> Out<'_, T> {
+    fn check(&self, kernel: KernelId, rows: usize, cols: usize) -> Result<(), GemmError> {
+        match self {
+            Out::Matrix(out, accum) => {
+                same_shape("output", (rows, cols), (out.rows(), out.cols()))?;
+                if let Accum::Onto(residual) = accum {
+                    same_shape("residual", (rows, cols), (residual.rows(), residual.cols()))?;
+                }
+                Ok(())
+            }
+            Out::Tiles(out) => {
+                same_kernel(kernel, out.kernel)?;
+                same_shape("output", (rows, cols), (out.split.rows(), out.k))
+            }
+            Out::Panels(out) => {
+                same_kernel(kernel, out.kernel)?;
+                same_shape("output", (rows, cols), (out.k, out.cols))
+            }
+        }
+    }
+
+    /// Where the tile `i` of rows, from `row` on, and panel `j` go, and what is added to them.
+    #[inline(always)]
+    fn place(
+        &mut self,
+        i: usize,
+        row: usize,
+        j: usize,
+        col: usize,
+    ) -> (Place<T>, Option<Residual<T>>) {
+        match self {
+            Out::Matrix(out, accum) => {
+                let (data, (row_stride, col_stride)) = (out.ptr(row, col), out.strides());
+                let residual = match accum {
+                    Accum::Replace => None,
+                    Accum::Add => {
+                        Some(Residual { data: data.cast_const(), row_stride, col_stride })
+                    }
+                    Accum::Onto(residual) => Some(Residual {
+                        data: residual.ptr(row, col),
+                        row_stride: residual.row_stride(),
+                        col_stride: residual.col_stride(),
+                    }),
+                };
+                (Place { data, row_stride, col_stride }, residual)
+            }
+            Out::Tiles(out) => {
+                let data = out.place(i, col);
+                (Place { data, row_stride: K_STEP, col_stride: 1 }, None)
+            }
+            Out::Panels(out) => {
+                let data = out.place(row, j);
+                (Place { data, row_stride: out.kernel.cols, col_stride: 1 }, None)
+            }
+        }
+    }
+}
+
+/// Elements of the sums that [`multiply`] keeps while it goes through k; 0 where k is short.
+///
+/// # Errors
+/// [`GemmError::Overflow`]
+pub fn sums_len(kernel: KernelId, rows: usize, k: usize, cols: usize) -> Result<usize, GemmError> {
+    if k <= K_BLOCK { Ok(0) } else { panels_len(kernel, rows, cols) }
+}
+
+/// `out = epilogue(lhs · rhs)` on the calling thread.
+///
+/// Every element is a sum in the order of k that starts at 0, then what [`Epilogue`] and [`Accum`]
+/// say. `sums` is working memory of [`sums_len`] elements.
+///
+/// # Errors
+/// If shapes do not agree, if an operand was packed for another kernel than that of `isa`, or if
+/// `sums` is too short. Nothing has been written then.
+pub fn multiply<T: Scalar>(
+    isa: Isa,
+    lhs: Tiles<'_, T>,
+    rhs: Panels<'_, T>,
+    epilogue: &Epilogue<'_, T>,
+    mut out: Out<'_, T>,
+    sums: &mut [T],
+) -> Result<(), GemmError> {
+    let kernel = KernelId::of::<T>(isa);
+    check(kernel, lhs, rhs)?;
+    epilogue.check(lhs.rows(), rhs.cols())?;
+    out.check(kernel, lhs.rows(), rhs.cols())?;
+    let k = lhs.k();
+    if k <= K_BLOCK {
+        isa.run(Sweep { lhs, rhs, sums: Sums::Local, finish: Some((epilogue, &mut out)) });
+        return Ok(());
+    }
+    let mut sums = PartialSums::new(isa, sums, lhs.rows(), rhs.cols())?;
+    for from in (0..k).step_by(K_BLOCK) {
+        let to = k.min(from + K_BLOCK);
+        sums.add(isa, lhs.part_of_k(from, to), rhs.part_of_k(from, to)?)?;
+    }
+    sums.finish(isa, epilogue, out)
+}
+
+fn check<T: Scalar>(
+    kernel: KernelId,
+    lhs: Tiles<'_, T>,
+    rhs: Panels<'_, T>,
+) -> Result<(), GemmError> {
+    same_kernel(kernel, lhs.kernel())?;
+    same_kernel(kernel, rhs.kernel())?;
+    if lhs.k() == rhs.k() { Ok(()) } else { Err(GemmError::Inner { lhs: lhs.k(), rhs: rhs.k() }) }
+}
+
+/// Sums of products over k, for when the operands come in pieces of k.
+///
+/// They are kept in full, so that the pieces do not change a bit of the result.
+#[derive(Debug)]
+pub struct PartialSums<'a, T> {
+    /// Panels of `[rows][tile_cols]`.
+    sums: PanelsMut<'a, T>,
+    fresh: bool,
+}
+
+impl<'a, T: Scalar> PartialSums<'a, T> {
+    /// Sums of 0 of `rows` × `cols` in `data` of [`panels_len`]`(kernel, rows, cols)` elements, whose
+    /// contents do not matter.
+    ///
+    /// # Errors
+    /// [`GemmError::Length`] if `data` is too short.
+    pub fn new(isa: Isa, data: &'a mut [T], rows: usize, cols: usize) -> Result<Self, GemmError> {
+        Ok(PartialSums { sums: PanelsMut::new(isa, data, rows, cols)?, fresh: true })
+    }
+
+    /// Adds `lhs · rhs`, in the order of k.
+    ///
+    /// # Errors
+    /// If shapes or kernels do not agree.
+    pub fn add(
+        &mut self,
+        isa: Isa,
+        lhs: Tiles<'_, T>,
+        rhs: Panels<'_, T>,
+    ) -> Result<(), GemmError> {
+        let kernel = KernelId::of::<T>(isa);
+        check(kernel, lhs, rhs)?;
+        same_kernel(kernel, self.sums.kernel)?;
+        same_shape("partial sums", (self.sums.k, self.sums.cols), (lhs.rows(), rhs.cols()))?;
+        let sums = Sums::Kept { sums: &mut self.sums, fresh: self.fresh };
+        isa.run(Sweep { lhs, rhs, sums, finish: None });
+        self.fresh = false;
+        Ok(())
+    }
+
+    /// Writes `epilogue(sums)`.
+    ///
+    /// # Errors
+    /// If shapes or kernels do not agree.
+    pub fn finish(
+        self,
+        isa: Isa,
+        epilogue: &Epilogue<'_, T>,
+        mut out: Out<'_, T>,
+    ) -> Result<(), GemmError> {
+        let (kernel, rows, cols) = (KernelId::of::<T>(isa), self.sums.k, self.sums.cols);
+        same_kernel(kernel, self.sums.kernel)?;
+        epilogue.check(rows, cols)?;
+        out.check(kernel, rows, cols)?;
+        let PartialSums { sums, fresh } = self;
+        if fresh {
+            sums.data.fill(T::default());
+        }
+        isa.run(FinishAll { sums, epilogue, out: &mut out });
+        Ok(())
+    }
+}
+
+/// Where the sums of a tile stand.
+enum Sums<'a, 'b, T> {
+    /// In memory of the tile's own, finished at once.
+    Local,
+    /// In panels, for later.
+    Kept { sums: &'a mut PanelsMut<'b, T>, fresh: bool },
+}
+
+/// All tiles of a product, panel after panel.
+struct Sweep<'a, 'b, T: Scalar> {
+    lhs: Tiles<'a, T>,
+    rhs: Panels<'a, T>,
+    sums: Sums<'a, 'b, T>,
+    finish: Option<(&'a Epilogue<'a, T>, &'a mut Out<'b, T>)>,
+}
+
+#[repr(align(64))]
+struct Aligned<T>([T; MAX_ROWS * MAX_COLS]);
+
+impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Sweep { lhs, rhs, mut sums, finish: mut then } = self;
+        let width = tile_cols::<T, S>();
+        let (k, split) = (lhs.k(), lhs.split());
+        let mut local = Aligned([T::default(); MAX_ROWS * MAX_COLS]);
+        let panels: Range<usize> = 0..rhs.cols().div_ceil(width);
+        // The next panel is fetched while this one is used, by each tile its share.
+        let share = (k * width).div_ceil(split.tiles.max(1));
+        for j in panels.clone() {
+            let b = rhs.ptr(j);
+            let next = if j + 1 < panels.end { rhs.ptr(j + 1) } else { b };
+            for i in 0..split.tiles {
+                let (row, rows) = split.tile(i);
+                let (acc, fresh) = match &mut sums {
+                    Sums::Local => (local.0.as_mut_ptr(), true),
+                    Sums::Kept { sums, fresh } => (sums.place(row, j), *fresh),
+                };
+                let args = TileArgs {
+                    k,
+                    a: lhs.ptr(i),
+                    b,
+                    acc,
+                    fresh,
+                    next: next.wrapping_add(share * i),
+                };
+                // SAFETY: 1. tile i of the left operand has `rows` rows and k steps; 2. so has panel
+                // j of the right one; 3. `acc` has room for a tile, and was written if not fresh.
+                unsafe { tile(s, rows, args) };
+                if let Some((epilogue, out)) = &mut then {
+                    let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
+                    let (place, residual) = out.place(i, row, j, at.1);
+                    let finish_args =
+                        Finish { epilogue, sums: acc, at, rows, cols, place, residual };
+                    // SAFETY: 1. the tile has just been computed; 2. and 3. `check` compared the
+                    // shapes of output, residual and vectors with that of the product.
+                    unsafe { finish(s, finish_args) };
+                }
+            }
+        }
+    }
+}
+
+/// All tiles of kept sums.
+struct FinishAll<'a, 'b, T: Scalar> {
+    sums: PanelsMut<'a, T>,
+    epilogue: &'a Epilogue<'a, T>,
+    out: &'a mut Out<'b, T>,
+}
+
+impl<T: Scalar> Kernel for FinishAll<'_, '_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let FinishAll { mut sums, epilogue, out } = self;
+        let split = crate::operand::RowSplit::new(sums.k, sums.kernel);
+        for (j, col) in (0..sums.cols).step_by(tile_cols::<T, S>()).enumerate() {
+            let cols = tile_cols::<T, S>().min(sums.cols - col);
+            for i in 0..split.tiles {
+                let (row, rows) = split.tile(i);
+                let (place, residual) = out.place(i, row, j, col);
+                let acc = sums.place(row, j).cast_const();
+                let at = (row, col);
+                // SAFETY: 1. the sums have all rows of panel j; 2. and 3. `finish` compared the
+                // shapes of output, residual and vectors with that of the sums.
+                unsafe {
+                    finish(s, Finish { epilogue, sums: acc, at, rows, cols, place, residual });
+                }
+            }
+        }
+    }
+}
