@@ -149,7 +149,7 @@ impl<T: Element> Scratch<T> {
 /// };
 ///
 /// # fn main() -> Result<(), mixfold_gemm::GemmError> {
-/// let (x, weight, bias) = (vec![0.5; 196 * 64], vec![0.25; 128 * 64], vec![1.0; 128]);
+/// let (x, weight, bias) = (vec![0.5_f32; 196 * 64], vec![0.25; 128 * 64], vec![1.0; 128]);
 /// let mut h = vec![0.0; 196 * 128];
 ///
 /// let ctx = Context::new();

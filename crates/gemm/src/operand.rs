@@ -242,6 +242,8 @@ pub struct Panels<'a, T> {
     k: usize,
     cols: usize,
     kernel: KernelId,
+    /// What is read after the last panel.
+    next: Option<&'a [T]>,
 }
 
 impl<'a, T: Element> Panels<'a, T> {
@@ -256,7 +258,7 @@ impl<'a, T: Element> Panels<'a, T> {
         if needed > found {
             return Err(GemmError::Length { needed, found });
         }
-        Ok(Panels { data, full_k: k, from: 0, k, cols, kernel })
+        Ok(Panels { data, full_k: k, from: 0, k, cols, kernel, next: None })
     }
 
     /// Length of the columns.
@@ -298,6 +300,22 @@ impl<'a, T: Element> Panels<'a, T> {
         }
         let first = start.div_ceil(step) * step * self.full_k;
         Ok(Panels { data: &self.data[first..], cols: end - start, ..self })
+    }
+
+    /// The same operand, with the hint that the product after this one reads `next`: its first panel
+    /// is brought into the cache during the last panel of this one.
+    pub fn followed_by(self, next: Panels<'a, T>) -> Self {
+        let start = (next.from * next.kernel.cols).min(next.data.len());
+        Panels { next: Some(&next.data[start..]), ..self }
+    }
+
+    /// Start of panel `j`, or of what is read after the last one.
+    #[inline(always)]
+    pub(crate) fn next_ptr(&self, j: usize) -> *const T {
+        match self.next {
+            Some(next) if j * self.kernel.cols >= self.cols => next.as_ptr(),
+            _ => self.ptr(j),
+        }
     }
 
     /// Start of panel `j`.
@@ -356,6 +374,7 @@ impl<'a, T: Element> PanelsMut<'a, T> {
             k: self.k,
             cols: self.cols,
             kernel: self.kernel,
+            next: None,
         }
     }
 
@@ -447,7 +466,7 @@ impl<T: Element> PackedRhs<T> {
     /// The operand for reading.
     pub fn as_panels(&self) -> Panels<'_, T> {
         let (k, cols, kernel) = (self.k, self.cols, self.kernel);
-        Panels { data: &self.data, full_k: k, from: 0, k, cols, kernel }
+        Panels { data: &self.data, full_k: k, from: 0, k, cols, kernel, next: None }
     }
 
     /// Bytes of memory.

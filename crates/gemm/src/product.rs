@@ -229,7 +229,7 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
         let share = (k * width).div_ceil(split.tiles.max(1));
         for j in panels.clone() {
             let b = rhs.ptr(j);
-            let next = if j + 1 < panels.end { rhs.ptr(j + 1) } else { b };
+            let next = rhs.next_ptr(j + 1);
             for i in 0..split.tiles {
                 let (row, rows) = split.tile(i);
                 let (acc, fresh) = match &mut sums {

@@ -25,6 +25,15 @@ impl Moments {
         isa.run(Of(x))
     }
 
+    /// Mean and variance of every column of a matrix, whose row i stands at `i · stride` of `x`; the
+    /// number of columns is that of `moments`. The same bits as [`of`](Self::of) each column.
+    ///
+    /// # Panics
+    /// If `x` is too short.
+    pub fn of_columns(isa: Isa, x: &[f32], rows: usize, stride: usize, moments: &mut [Moments]) {
+        isa.run(OfColumns { x, rows, stride, moments });
+    }
+
     /// 1 / √(variance + eps), computed in `f64`.
     #[inline]
     pub fn rstd(self, eps: f32) -> f32 {
@@ -77,4 +86,57 @@ fn partial_sums<S: Simd>(s: S, x: &[f32], neutral: f32, f: impl Fn(S::F32) -> S:
         sum.write_to(&mut partial[i * lanes..][..lanes]);
     }
     partial.into_iter().map(f64::from).sum()
+}
+
+struct OfColumns<'a> {
+    x: &'a [f32],
+    rows: usize,
+    stride: usize,
+    moments: &'a mut [Moments],
+}
+
+impl Kernel for OfColumns<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (lanes, count) = (S::F32::LANES, self.rows as f64);
+        for (group, moments) in self.moments.chunks_mut(lanes).enumerate() {
+            let first = group * lanes;
+            let row = |i: usize| {
+                S::F32::from_slice(s, &self.x[i * self.stride + first..][..moments.len()])
+            };
+            let means = column_sums(s, self.rows, row).map(|sum| (sum / count) as f32);
+            let center = S::F32::from_slice(s, &means);
+            let squares = column_sums(s, self.rows, |i| (row(i) - center) * (row(i) - center));
+            for ((moments, mean), squares) in moments.iter_mut().zip(means).zip(squares) {
+                *moments = match self.rows {
+                    0 => Moments::default(),
+                    _ => Moments { mean, variance: (squares / count) as f32 },
+                };
+            }
+        }
+    }
+}
+
+/// Σ f(i) over the rows, lane by lane.
+#[inline(always)]
+fn column_sums<S: Simd>(s: S, rows: usize, f: impl Fn(usize) -> S::F32) -> [f64; PARTIAL_SUMS] {
+    let mut sums = [S::F32::splat(s, 0.0); PARTIAL_SUMS];
+    for top in (0..rows).step_by(PARTIAL_SUMS) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            if top + i < rows {
+                *sum = *sum + f(top + i);
+            }
+        }
+    }
+    // At most as many lanes as partial sums.
+    let mut total = [0.0; PARTIAL_SUMS];
+    for sum in sums {
+        let mut lanes = [0.0; PARTIAL_SUMS];
+        sum.write_to(&mut lanes);
+        for (total, lane) in total.iter_mut().zip(lanes) {
+            *total += f64::from(lane);
+        }
+    }
+    total
 }
