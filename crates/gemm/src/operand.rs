@@ -211,6 +211,11 @@ impl<'a, T: Element> TilesMut<'a, T> {
         }
     }
 
+    /// The operand for writing, for a shorter while.
+    pub fn reborrow(&mut self) -> TilesMut<'_, T> {
+        TilesMut { data: self.data, split: self.split, k: self.k, kernel: self.kernel }
+    }
+
     /// The operand for reading.
     pub fn as_ref(&self) -> Tiles<'_, T> {
         Tiles {
@@ -365,6 +370,11 @@ impl<'a, T: Element> PanelsMut<'a, T> {
         Ok(())
     }
 
+    /// The operand for writing, for a shorter while.
+    pub fn reborrow(&mut self) -> PanelsMut<'_, T> {
+        PanelsMut { data: self.data, cols: self.cols, k: self.k, kernel: self.kernel }
+    }
+
     /// The operand for reading.
     pub fn as_ref(&self) -> Panels<'_, T> {
         Panels {
@@ -420,6 +430,11 @@ impl<T: Element> PackedLhs<T> {
         Ok(PackedLhs { data, rows, k, kernel: KernelId::of::<T>(isa) })
     }
 
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// The operand for reading.
     pub fn as_tiles(&self) -> Tiles<'_, T> {
         let (k, kernel) = (self.k, self.kernel);
@@ -461,6 +476,11 @@ impl<T: Element> PackedRhs<T> {
         let mut panels = PanelsMut::new(isa, &mut data, k, cols)?;
         panels.pack(isa, view, &Prologue::NONE)?;
         Ok(PackedRhs { data, k, cols, kernel })
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
     }
 
     /// The operand for reading.

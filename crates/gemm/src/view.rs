@@ -255,9 +255,20 @@ impl<'a, T: Element> MatMut<'a, T> {
         })
     }
 
+    /// The first `at` rows, at most all, and the others.
+    pub fn split_rows(self, at: usize) -> (MatMut<'a, T>, MatMut<'a, T>) {
+        let at = at.min(self.rows);
+        // SAFETY: 1. `at` is at most the number of rows; 2. the halves are disjoint, and `self` is
+        // consumed.
+        unsafe {
+            let upper = self.block_unchecked(0, 0, at, self.cols);
+            (upper, self.block_unchecked(at, 0, self.rows - at, self.cols))
+        }
+    }
+
     /// All elements as a slice, where rows follow each other.
     pub fn into_slice(self) -> Option<&'a mut [T]> {
-        let adjacent = self.col_stride == 1 && self.row_stride == self.cols;
+        let adjacent = self.col_stride == 1 && (self.row_stride == self.cols || self.rows == 1);
         let len = self.rows * self.cols;
         (adjacent || len == 0).then(|| {
             // SAFETY: `new` made sure that all elements lie inside of an exclusive slice that lives

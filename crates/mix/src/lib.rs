@@ -1,1 +1,37 @@
-//! Placeholder.
+//! A matrix, or a two-layer perceptron, along any axis of a tensor, without a transposed copy.
+//!
+//! View a contiguous tensor as `[outer, axis, inner]` ([`Axes`]). Every heavy layer of MLP-Mixer,
+//! FF-only and RepMLP is a matrix applied along `axis`, with a norm in front and a residual behind:
+//!
+//! * **channel mixing**, 1×1 convolution on NHWC, classifier: `inner == 1`. The weights stand on the
+//!   right, `Y = X·Wᵀ` ([`Side::Right`]);
+//! * **token mixing**, 1×1 convolution on NCHW: `inner > 1`. The weights stand on the left,
+//!   `Y = W·X` ([`Side::Left`]); `inner` runs along the vectors, so nothing is transposed.
+//!
+//! [`AxisLinear`] and [`AxisMlp`] describe such a layer; packing gives an [`AxisOp`], which runs in
+//! place or from one buffer to another. The hidden tensor of a perceptron is never written to
+//! memory as a whole: a panel or chunk of it is used while it is in the cache. [`PatchEmbed`],
+//! [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two ends.
+//!
+//! # Same bits
+//! Results do not depend on the number of threads, on the position in `outer` (the batch), on the
+//! side's driver or, among fused instruction sets, on the instruction set.
+
+#![forbid(unsafe_code)]
+
+mod axes;
+mod error;
+mod left;
+mod mean;
+mod memory;
+mod norm;
+mod op;
+mod patch;
+mod right;
+
+pub use axes::Axes;
+pub use error::MixError;
+pub use mean::mean_axis;
+pub use norm::Norm;
+pub use op::{AxisLinear, AxisMlp, AxisOp, Side};
+pub use patch::PatchEmbed;

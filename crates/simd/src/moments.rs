@@ -25,13 +25,18 @@ impl Moments {
         isa.run(Of(x))
     }
 
-    /// Mean and variance of every column of a matrix, whose row i stands at `i · stride` of `x`; the
-    /// number of columns is that of `moments`. The same bits as [`of`](Self::of) each column.
+    /// Mean and variance of every column of a matrix of `rows` rows, each given by `row` as a slice;
+    /// the number of columns is that of `moments`. The same bits as [`of`](Self::of) each column.
     ///
     /// # Panics
-    /// If `x` is too short.
-    pub fn of_columns(isa: Isa, x: &[f32], rows: usize, stride: usize, moments: &mut [Moments]) {
-        isa.run(OfColumns { x, rows, stride, moments });
+    /// If a row is too short.
+    pub fn of_columns<'a>(
+        isa: Isa,
+        rows: usize,
+        row: impl Fn(usize) -> &'a [f32],
+        moments: &mut [Moments],
+    ) {
+        isa.run(OfColumns { rows, row, moments });
     }
 
     /// 1 / √(variance + eps), computed in `f64`.
@@ -88,23 +93,20 @@ fn partial_sums<S: Simd>(s: S, x: &[f32], neutral: f32, f: impl Fn(S::F32) -> S:
     partial.into_iter().map(f64::from).sum()
 }
 
-struct OfColumns<'a> {
-    x: &'a [f32],
+struct OfColumns<'m, F> {
     rows: usize,
-    stride: usize,
-    moments: &'a mut [Moments],
+    row: F,
+    moments: &'m mut [Moments],
 }
 
-impl Kernel for OfColumns<'_> {
+impl<'a, F: Fn(usize) -> &'a [f32]> Kernel for OfColumns<'_, F> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (lanes, count) = (S::F32::LANES, self.rows as f64);
         for (group, moments) in self.moments.chunks_mut(lanes).enumerate() {
             let first = group * lanes;
-            let row = |i: usize| {
-                S::F32::from_slice(s, &self.x[i * self.stride + first..][..moments.len()])
-            };
+            let row = |i| S::F32::from_slice(s, &(self.row)(i)[first..][..moments.len()]);
             let means = column_sums(s, self.rows, row).map(|sum| (sum / count) as f32);
             let center = S::F32::from_slice(s, &means);
             let squares = column_sums(s, self.rows, |i| (row(i) - center) * (row(i) - center));

@@ -1,0 +1,153 @@
+use core::fmt;
+
+use mixfold_gemm::GemmError;
+
+use crate::{Axes, Side};
+
+/// Why an operator was refused. Nothing has been written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MixError {
+    /// A shape does not fit the address space.
+    Overflow {
+        /// The shape.
+        axes: Axes,
+    },
+    /// A tensor does not have as many elements as its shape.
+    Tensor {
+        /// Which tensor: `input`, `output`.
+        what: &'static str,
+        /// The shape it should have.
+        axes: Axes,
+        /// Elements that it has.
+        found: usize,
+    },
+    /// The mixed axis does not have the length that the weights want.
+    Axis {
+        /// Length that the weights want.
+        expected: usize,
+        /// Length of the tensor's axis.
+        found: usize,
+    },
+    /// A vector of parameters does not have the right length.
+    Parameter {
+        /// Which one: `bias`, `gamma`, …
+        what: &'static str,
+        /// Elements that it should have.
+        expected: usize,
+        /// Elements that it has.
+        found: usize,
+    },
+    /// The weights do not follow each other: the columns of the second matrix must be as many as the
+    /// rows of the first one.
+    Hidden {
+        /// Rows of the first matrix.
+        first: usize,
+        /// Columns of the second matrix.
+        second: usize,
+    },
+    /// A residual connection, or work in place, with an output of another length than the input.
+    InPlace {
+        /// Length of the axis before.
+        axis: usize,
+        /// Length of the axis after.
+        out: usize,
+    },
+    /// The weights were packed for another side than the tensor needs: right for `inner == 1`, else
+    /// left.
+    Side {
+        /// The side they were packed for.
+        packed: Side,
+        /// `inner` of the tensor.
+        inner: usize,
+    },
+    /// A norm along the inner axis, with weights packed on the right, where that axis has length 1.
+    InnerNorm,
+    /// The operator was packed for another instruction set than the context's.
+    Isa {
+        /// The instruction set that packed it.
+        packed: &'static str,
+        /// The instruction set of the context.
+        wanted: &'static str,
+    },
+    /// The image cannot be cut into patches.
+    Patches {
+        /// Height and width of the image.
+        image: (usize, usize),
+        /// Height and width of a patch.
+        patch: (usize, usize),
+    },
+    /// An error of the matrix kernels.
+    Gemm(GemmError),
+}
+
+impl fmt::Display for MixError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MixError::Overflow { axes } => {
+                write!(f, "a tensor of {} exceeds the address space", Shape(*axes))
+            }
+            MixError::Tensor { what, axes, found } => {
+                write!(f, "the {what} has {found} elements, not {}", Shape(*axes))
+            }
+            MixError::Axis { expected, found } => {
+                write!(f, "the mixed axis has length {found}, the weights want {expected}")
+            }
+            MixError::Parameter { what, expected, found } => {
+                write!(f, "{what} has {found} elements, expected {expected}")
+            }
+            MixError::Hidden { first, second } => write!(
+                f,
+                "the first matrix has {first} rows, the second one {second} columns: they must be \
+                 equal"
+            ),
+            MixError::InPlace { axis, out } => write!(
+                f,
+                "an axis of length {axis} becomes one of {out}: no residual and no work in place"
+            ),
+            MixError::Side { packed, inner } => write!(
+                f,
+                "the weights were packed on the {packed}, which a tensor with inner length {inner} \
+                 does not allow: right for 1, left for more"
+            ),
+            MixError::InnerNorm => f.write_str(
+                "weights on the right have an inner axis of length 1: normalise the mixed axis",
+            ),
+            MixError::Isa { packed, wanted } => write!(
+                f,
+                "the operator was packed for {packed}, the context uses {wanted}: pack it with the \
+                 same instruction set"
+            ),
+            MixError::Patches { image, patch } => write!(
+                f,
+                "an image of {} x {} cannot be cut into patches of {} x {}",
+                image.0, image.1, patch.0, patch.1
+            ),
+            MixError::Gemm(error) => error.fmt(f),
+        }
+    }
+}
+
+struct Shape(Axes);
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Axes { outer, axis, inner } = self.0;
+        write!(f, "[{outer}, {axis}, {inner}]")
+    }
+}
+
+impl core::error::Error for MixError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            MixError::Gemm(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<GemmError> for MixError {
+    fn from(error: GemmError) -> Self {
+        MixError::Gemm(error)
+    }
+}
