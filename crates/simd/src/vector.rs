@@ -90,10 +90,12 @@ where
     /// `c − self · b`, with one rounding where [`Simd::FUSED`].
     fn neg_mul_add(self, b: Self, c: Self) -> Self;
 
-    /// The smaller value; `b` if `b` is NaN. Unspecified if only `self` is NaN.
+    /// The smaller value; `b` if `b` is NaN. Unspecified: the result if only `self` is NaN, and the
+    /// sign of zero if the operands are zeros of different sign.
     fn min(self, b: Self) -> Self;
 
-    /// The larger value; `b` if `b` is NaN. Unspecified if only `self` is NaN.
+    /// The larger value; `b` if `b` is NaN. Unspecified: the result if only `self` is NaN, and the
+    /// sign of zero if the operands are zeros of different sign.
     fn max(self, b: Self) -> Self;
 
     /// The absolute value.

@@ -22,7 +22,7 @@ impl Unary<f32> for Exp {
         let n = x.mul_add(splat(core::f32::consts::LOG2_E), round) - round;
         let r = n.neg_mul_add(splat(LN_2_HIGH), x);
         let r = n.neg_mul_add(splat(LN_2_LOW), r);
-        let y = polynomial(s, COEFFICIENTS, r).mul_add(r * r, r + splat(1.0));
+        let y = polynomial(s, COEFFICIENTS, r).mul_add(r * r, r) + splat(1.0);
         // 2ⁿ may lie outside of the normal numbers, the two halves of it do not.
         let half = n.mul_add(splat(0.5), round) - round;
         y * pow2(s, half) * pow2(s, n - half)
