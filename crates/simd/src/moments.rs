@@ -15,11 +15,16 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Mean and variance of `x`, in two passes. Of no numbers, both are 0.
+    /// Mean and variance of `x`. Of no numbers, both are 0.
     ///
-    /// Element i goes to partial sum i mod 16; the partial sums are added in order in `f64`. The
-    /// bits are thus the same on every instruction set. With u = 2⁻²⁴ and n numbers, the error of
-    /// the mean is at most (n/16 + 1)·u·Σ|x|/n to first order.
+    /// Two passes with correction (Chan, Golub and LeVeque, 1983): a first mean c, then the sums of
+    /// d = x − c and of d², from which μ = c + Σd/n and variance = (Σd² − (Σd)²/n) / n. Element i
+    /// goes to partial sum i mod 16; these are added pairwise in `f64`. The bits are thus the same
+    /// on every instruction set.
+    ///
+    /// With u = 2⁻²⁴ and s = Σ|x − μ|/n, the error of the mean is at most u·|μ| + (n/16 + 2)·u·s and
+    /// the relative error of the variance at most (n/16 + 5)·u, to first order in u. Numbers whose
+    /// squares or sums leave the range of `f32` give a mean or variance that is not finite.
     #[inline]
     pub fn of(isa: Isa, x: &[f32]) -> Moments {
         isa.run(Of(x))
@@ -59,38 +64,81 @@ impl Kernel for Of<'_> {
             return Moments::default();
         }
         let count = x.len() as f64;
-        let mean = (partial_sums(s, x, 0.0, |x| x) / count) as f32;
-        let center = S::F32::splat(s, mean);
-        let squares = partial_sums(s, x, mean, |x| (x - center) * (x - center));
-        Moments { mean, variance: (squares / count) as f32 }
+        let center = (sums(s, x, 0.0).deviations / count) as f32;
+        let Sums { deviations, squares } = sums(s, x, center);
+        let variance = (squares - deviations * deviations / count) / count;
+        Moments {
+            mean: (f64::from(center) + deviations / count) as f32,
+            // Rounding can make it negative. NaN stays NaN.
+            variance: if variance < 0.0 { 0.0 } else { variance as f32 },
+        }
     }
 }
 
-/// Σ f(xᵢ). The last group is filled up with `neutral`, of which `f` is 0.
+struct Sums {
+    /// Σ(x − c)
+    deviations: f64,
+    /// Σ(x − c)²
+    squares: f64,
+}
+
 #[inline(always)]
-fn partial_sums<S: Simd>(s: S, x: &[f32], neutral: f32, f: impl Fn(S::F32) -> S::F32) -> f64 {
-    let lanes = S::F32::LANES;
-    // As many vectors as make up the partial sums; two are enough for eight lanes.
-    let mut sums = [S::F32::splat(s, 0.0); 2];
-    let vectors = const { PARTIAL_SUMS / S::F32::LANES };
-    let mut add = |group: &[f32]| {
-        for (i, sum) in sums.iter_mut().enumerate().take(vectors) {
-            *sum = *sum + f(S::F32::from_slice(s, &group[i * lanes..][..lanes]));
-        }
-    };
-    let groups = x.chunks_exact(PARTIAL_SUMS);
-    let rest = groups.remainder();
-    groups.for_each(&mut add);
+fn sums<S: Simd>(s: S, x: &[f32], center: f32) -> Sums {
+    let mut partial = PartialSums::new(s, center);
+    let (groups, rest) = x.as_chunks();
+    for group in groups {
+        partial.add(s, group);
+    }
     if !rest.is_empty() {
-        let mut group = [neutral; PARTIAL_SUMS];
+        // The deviation of the center is 0.
+        let mut group = [center; PARTIAL_SUMS];
         group[..rest.len()].copy_from_slice(rest);
-        add(&group);
+        partial.add(s, &group);
     }
-    let mut partial = [0.0; PARTIAL_SUMS];
-    for (i, sum) in sums.into_iter().enumerate().take(vectors) {
-        sum.write_to(&mut partial[i * lanes..][..lanes]);
+    Sums { deviations: total(s, partial.deviations), squares: total(s, partial.squares) }
+}
+
+/// The partial sums, in as many vectors as it takes, of which there are at most two.
+struct PartialSums<S: Simd> {
+    center: S::F32,
+    deviations: [S::F32; 2],
+    squares: [S::F32; 2],
+}
+
+impl<S: Simd> PartialSums<S> {
+    #[inline(always)]
+    fn new(s: S, center: f32) -> Self {
+        const { assert!(PARTIAL_SUMS <= 2 * S::F32::LANES) };
+        let zero = [S::F32::splat(s, 0.0); 2];
+        Self { center: S::F32::splat(s, center), deviations: zero, squares: zero }
     }
-    partial.into_iter().map(f64::from).sum()
+
+    #[inline(always)]
+    fn add(&mut self, s: S, group: &[f32; PARTIAL_SUMS]) {
+        let places = self.deviations.iter_mut().zip(&mut self.squares);
+        for ((deviations, squares), x) in places.zip(group.chunks_exact(S::F32::LANES)) {
+            let d = S::F32::from_slice(s, x) - self.center;
+            *deviations = *deviations + d;
+            // Not a fused multiply-add, which not every instruction set has.
+            *squares = *squares + d * d;
+        }
+    }
+}
+
+/// The sum of all partial sums.
+#[inline(always)]
+fn total<S: Simd>(_: S, vectors: [S::F32; 2]) -> f64 {
+    let mut lanes = [0.0; PARTIAL_SUMS];
+    for (lanes, vector) in lanes.chunks_exact_mut(S::F32::LANES).zip(vectors) {
+        vector.write_to(lanes);
+    }
+    let mut sums = lanes.map(f64::from);
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+    }
+    sums[0]
 }
 
 struct OfColumns<'m, F> {

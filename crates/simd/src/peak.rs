@@ -48,8 +48,10 @@ impl Kernel for Chains {
 #[inline(always)]
 fn chains<S: Simd, const N: usize>(s: S) -> f64 {
     // x ← x·x + x stays in (−1, 0) and far from subnormal numbers, and needs no second operand.
-    let mut x: [S::F32; N] =
-        core::array::from_fn(|i| S::F32::splat(s, black_box(-0.5 - i as f32 / 64.0)));
+    let mut x = [S::F32::splat(s, 0.0); N];
+    for (i, x) in x.iter_mut().enumerate() {
+        *x = S::F32::splat(s, black_box(-0.5 - i as f32 / 64.0));
+    }
     for _ in 0..STEPS {
         for x in &mut x {
             *x = x.mul_add(*x, *x);

@@ -11,20 +11,22 @@ use crate::vector::{Kernel, Simd, Vector, sealed};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Portable;
 
+/// Whether `wide` uses NEON, the baseline of aarch64.
+const NEON: bool = cfg!(all(target_arch = "aarch64", target_feature = "neon"));
+
 impl sealed::Sealed for Portable {}
 
 impl Simd for Portable {
-    const NAME: &'static str = if cfg!(target_arch = "aarch64") { "neon" } else { "portable" };
+    const NAME: &'static str = if NEON { "neon" } else { "portable" };
     // Counted in vectors of 256 bits.
     const REGISTERS: usize = if cfg!(target_feature = "avx512f") {
         32
-    } else if cfg!(any(target_feature = "avx", target_arch = "aarch64")) {
+    } else if cfg!(target_feature = "avx") || NEON {
         16
     } else {
         8
     };
-    const FUSED: bool =
-        cfg!(any(all(target_feature = "avx", target_feature = "fma"), target_arch = "aarch64"));
+    const FUSED: bool = cfg!(all(target_feature = "avx", target_feature = "fma")) || NEON;
     type F32 = F32;
     type F64 = F64;
 
@@ -86,9 +88,8 @@ macro_rules! vector {
             }
             #[inline(always)]
             unsafe fn load(_: Portable, p: *const $elem) -> Self {
-                // SAFETY: by 1, $lanes values can be read; an array of them has no other demand
-                // than the alignment, which read_unaligned lifts.
-                Self($raw::new(unsafe { p.cast::<[$elem; $lanes]>().read_unaligned() }))
+                // SAFETY: by 1, $lanes values can be read; an array has the alignment of one.
+                Self($raw::new(unsafe { p.cast::<[$elem; $lanes]>().read() }))
             }
             #[inline(always)]
             unsafe fn load_first(_: Portable, p: *const $elem, n: usize) -> Self {
@@ -103,8 +104,8 @@ macro_rules! vector {
             }
             #[inline(always)]
             unsafe fn store(self, p: *mut $elem) {
-                // SAFETY: by 1, $lanes values can be written.
-                unsafe { p.cast::<[$elem; $lanes]>().write_unaligned(self.0.to_array()) }
+                // SAFETY: by 1, $lanes values can be written; an array has the alignment of one.
+                unsafe { p.cast::<[$elem; $lanes]>().write(self.0.to_array()) }
             }
             #[inline(always)]
             unsafe fn store_first(self, p: *mut $elem, n: usize) {

@@ -7,7 +7,8 @@ use core::ops::{Add, Div, Mul, Sub};
 ///
 /// Implemented by the tokens of this crate alone. Code inside a kernel that takes a token must be
 /// `#[inline(always)]` down to the last helper: a function that is not inlined into
-/// [`enter`](Self::enter) is compiled without the instruction set.
+/// [`enter`](Self::enter) is compiled without the instruction set. A closure cannot carry the
+/// attribute, so vectors are best kept out of closures.
 pub trait Simd: Copy + Debug + Send + Sync + 'static + sealed::Sealed {
     /// Lower-case name: `portable`, `neon`, `avx2`, `avx512`.
     const NAME: &'static str;
@@ -60,28 +61,28 @@ where
     /// `x` in every lane.
     fn splat(s: S, x: T) -> Self;
 
-    /// Reads `LANES` values from `p`, of any alignment.
+    /// Reads `LANES` values from `p`.
     ///
     /// # Safety
-    /// 1. `p` is valid for reads of `LANES` values.
+    /// 1. `p` is aligned for one `T` and valid for reads of `LANES` values.
     unsafe fn load(s: S, p: *const T) -> Self;
 
     /// Reads the first `n` lanes from `p` and sets the others to zero.
     ///
     /// # Safety
-    /// 1. `p` is valid for reads of `min(n, LANES)` values.
+    /// 1. `p` is aligned for one `T` and valid for reads of `min(n, LANES)` values.
     unsafe fn load_first(s: S, p: *const T, n: usize) -> Self;
 
-    /// Writes all lanes to `p`, of any alignment.
+    /// Writes all lanes to `p`.
     ///
     /// # Safety
-    /// 1. `p` is valid for writes of `LANES` values.
+    /// 1. `p` is aligned for one `T` and valid for writes of `LANES` values.
     unsafe fn store(self, p: *mut T);
 
     /// Writes the first `n` lanes to `p`.
     ///
     /// # Safety
-    /// 1. `p` is valid for writes of `min(n, LANES)` values.
+    /// 1. `p` is aligned for one `T` and valid for writes of `min(n, LANES)` values.
     unsafe fn store_first(self, p: *mut T, n: usize);
 
     /// `self · b + c`, with one rounding where [`Simd::FUSED`].

@@ -3,7 +3,7 @@
 //! A function is a value that implements [`Unary`], so that a kernel can take it as a parameter;
 //! [`map`] applies one to a slice. The accuracy in each one's documentation is the largest error
 //! over **all** 2³² `f32` inputs against `f64` arithmetic, on fused and unfused instruction sets;
-//! `cargo test --release -p mixfold-simd --test exhaustive -- --ignored` finds it again.
+//! `cargo test --release -p mixfold-simd --test math -- --ignored --nocapture` prints them again.
 
 mod exp;
 mod gelu;
@@ -56,11 +56,12 @@ pub fn map<T: Element>(isa: Isa, f: impl Unary<T>, x: &mut [T]) {
             let mut groups = self.1.chunks_exact_mut(4 * lanes);
             for group in &mut groups {
                 // Four independent vectors: their chains overlap.
-                let x: [_; 4] = core::array::from_fn(|i| {
-                    V::<T, S>::from_slice(s, &group[i * lanes..][..lanes])
-                });
-                for (i, x) in x.into_iter().enumerate() {
-                    self.0.apply(s, x).write_to(&mut group[i * lanes..][..lanes]);
+                let mut vectors = [V::<T, S>::splat(s, T::default()); 4];
+                for (vector, x) in vectors.iter_mut().zip(group.chunks_exact(lanes)) {
+                    *vector = V::<T, S>::from_slice(s, x);
+                }
+                for (&vector, x) in vectors.iter().zip(group.chunks_exact_mut(lanes)) {
+                    self.0.apply(s, vector).write_to(x);
                 }
             }
             for chunk in groups.into_remainder().chunks_mut(lanes) {

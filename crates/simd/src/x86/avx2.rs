@@ -3,7 +3,6 @@
 use core::arch::x86_64::*;
 
 use super::{token, vector};
-use crate::Vector;
 
 token!(
     /// AVX2 and FMA (Haswell, Zen and later).
@@ -26,25 +25,45 @@ vector!(
     mul_add _mm256_fmadd_pd, neg_mul_add _mm256_fnmadd_pd, min _mm256_min_pd, max _mm256_max_pd
 );
 
-// Masked stores are slow on several processors, so partial vectors go through a copy.
 impl F32 {
     /// # Safety
-    /// 1. `p` is valid for reads of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for reads of `min(n, LANES)` values.
     #[inline(always)]
-    unsafe fn load_masked(s: Avx2, p: *const f32, n: usize) -> Self {
-        let mut lanes = [0.0; 8];
-        // SAFETY: by 1 for the source; the target holds LANES values and is a local of its own.
-        unsafe { p.copy_to_nonoverlapping(lanes.as_mut_ptr(), n.min(8)) };
-        Self::from_slice(s, &lanes)
+    unsafe fn load_masked(_: Avx2, p: *const f32, n: usize) -> Self {
+        // SAFETY: the token proves the features; masked-off lanes are not accessed, 1 covers the
+        // others.
+        Self(unsafe {
+            let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n.min(8) as i32), lane);
+            _mm256_maskload_ps(p, mask)
+        })
     }
     /// # Safety
-    /// 1. `p` is valid for writes of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for writes of `min(n, LANES)` values.
+    // Masked stores are slow on several processors; this one is made of stores of 4, 2 and 1 lanes.
     #[inline(always)]
-    unsafe fn store_masked(self, p: *mut f32, n: usize) {
-        let mut lanes = [0.0; 8];
-        self.write_to(&mut lanes);
-        // SAFETY: by 1 for the target; the source holds LANES values and is a local of its own.
-        unsafe { p.copy_from_nonoverlapping(lanes.as_ptr(), n.min(8)) };
+    unsafe fn store_masked(self, mut p: *mut f32, n: usize) {
+        // SAFETY: a vector proves the features. Each store writes as many values as its bit of n
+        // stands for, at the end of those before it: n in all, or LANES if n is more; by 1.
+        unsafe {
+            if n >= 8 {
+                return _mm256_storeu_ps(p, self.0);
+            }
+            let mut rest = _mm256_castps256_ps128(self.0);
+            if n & 4 != 0 {
+                _mm_storeu_ps(p, rest);
+                rest = _mm256_extractf128_ps::<1>(self.0);
+                p = p.add(4);
+            }
+            if n & 2 != 0 {
+                _mm_storel_epi64(p.cast(), _mm_castps_si128(rest));
+                rest = _mm_movehl_ps(rest, rest);
+                p = p.add(2);
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(p, rest);
+            }
+        }
     }
     #[inline(always)]
     fn without_sign(self) -> Self {
@@ -63,22 +82,37 @@ impl F32 {
 
 impl F64 {
     /// # Safety
-    /// 1. `p` is valid for reads of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for reads of `min(n, LANES)` values.
     #[inline(always)]
-    unsafe fn load_masked(s: Avx2, p: *const f64, n: usize) -> Self {
-        let mut lanes = [0.0; 4];
-        // SAFETY: by 1 for the source; the target holds LANES values and is a local of its own.
-        unsafe { p.copy_to_nonoverlapping(lanes.as_mut_ptr(), n.min(4)) };
-        Self::from_slice(s, &lanes)
+    unsafe fn load_masked(_: Avx2, p: *const f64, n: usize) -> Self {
+        // SAFETY: the token proves the features; masked-off lanes are not accessed, 1 covers the
+        // others.
+        Self(unsafe {
+            let lane = _mm256_setr_epi64x(0, 1, 2, 3);
+            let mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n.min(4) as i64), lane);
+            _mm256_maskload_pd(p, mask)
+        })
     }
     /// # Safety
-    /// 1. `p` is valid for writes of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for writes of `min(n, LANES)` values.
+    // As for `f32`.
     #[inline(always)]
-    unsafe fn store_masked(self, p: *mut f64, n: usize) {
-        let mut lanes = [0.0; 4];
-        self.write_to(&mut lanes);
-        // SAFETY: by 1 for the target; the source holds LANES values and is a local of its own.
-        unsafe { p.copy_from_nonoverlapping(lanes.as_ptr(), n.min(4)) };
+    unsafe fn store_masked(self, mut p: *mut f64, n: usize) {
+        // SAFETY: as for `f32`.
+        unsafe {
+            if n >= 4 {
+                return _mm256_storeu_pd(p, self.0);
+            }
+            let mut rest = _mm256_castpd256_pd128(self.0);
+            if n & 2 != 0 {
+                _mm_storeu_pd(p, rest);
+                rest = _mm256_extractf128_pd::<1>(self.0);
+                p = p.add(2);
+            }
+            if n & 1 != 0 {
+                _mm_store_sd(p, rest);
+            }
+        }
     }
     #[inline(always)]
     fn without_sign(self) -> Self {

@@ -27,7 +27,7 @@ vector!(
 
 impl F32 {
     /// # Safety
-    /// 1. `p` is valid for reads of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for reads of `min(n, LANES)` values.
     #[inline(always)]
     unsafe fn load_masked(_: Avx512, p: *const f32, n: usize) -> Self {
         let mask = ((1_u32 << n.min(16)) - 1) as __mmask16;
@@ -36,7 +36,7 @@ impl F32 {
         Self(unsafe { _mm512_maskz_loadu_ps(mask, p) })
     }
     /// # Safety
-    /// 1. `p` is valid for writes of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for writes of `min(n, LANES)` values.
     #[inline(always)]
     unsafe fn store_masked(self, p: *mut f32, n: usize) {
         let mask = ((1_u32 << n.min(16)) - 1) as __mmask16;
@@ -61,7 +61,7 @@ impl F32 {
 
 impl F64 {
     /// # Safety
-    /// 1. `p` is valid for reads of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for reads of `min(n, LANES)` values.
     #[inline(always)]
     unsafe fn load_masked(_: Avx512, p: *const f64, n: usize) -> Self {
         let mask = ((1_u32 << n.min(8)) - 1) as __mmask8;
@@ -70,7 +70,7 @@ impl F64 {
         Self(unsafe { _mm512_maskz_loadu_pd(mask, p) })
     }
     /// # Safety
-    /// 1. `p` is valid for writes of `min(n, LANES)` values.
+    /// 1. `p` is aligned and valid for writes of `min(n, LANES)` values.
     #[inline(always)]
     unsafe fn store_masked(self, p: *mut f64, n: usize) {
         let mask = ((1_u32 << n.min(8)) - 1) as __mmask8;

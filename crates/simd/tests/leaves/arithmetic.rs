@@ -39,8 +39,9 @@ impl<T: Float> Kernel for Apply<'_, T> {
     fn run<S: Simd>(self, s: S) {
         for (i, results) in self.results.chunks_mut(V::<T, S>::LANES).enumerate() {
             let at = i * V::<T, S>::LANES;
-            let [a, b, c] =
-                self.operands.each_ref().map(|operand| V::<T, S>::from_slice(s, &operand[at..]));
+            let a = V::<T, S>::from_slice(s, &self.operands[0][at..]);
+            let b = V::<T, S>::from_slice(s, &self.operands[1][at..]);
+            let c = V::<T, S>::from_slice(s, &self.operands[2][at..]);
             let result = match self.operation {
                 Splat => V::<T, S>::splat(s, self.operands[0][at]),
                 Add => a + b,
