@@ -9,7 +9,7 @@
 //!   runs it for the instruction set in hand.
 //!
 //! [`math`] holds lane-wise functions (exp, GELU, sigmoid, …), [`moments`] the statistics of the
-//! norms, [`peak`] the speed of light to compare a kernel with, [`env`] every environment variable
+//! norms, [`peak`] the speed of light to compare a kernel with, [`mod@env`] every environment variable
 //! that mixfold reads.
 //!
 //! # Same bits

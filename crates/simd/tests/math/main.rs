@@ -4,17 +4,11 @@ mod accuracy;
 mod exhaustive;
 
 use accuracy::{EXP, Function, GELU_ERF, GELU_TANH, RELU, SIGMOID, SILU, check};
+use mixfold_simd::env;
 use mixfold_simd::math::{self, Identity, Relu};
-use mixfold_simd::{Isa, env};
 use proptest::prelude::*;
 
 const FUNCTIONS: [Function; 6] = [EXP, GELU_ERF, GELU_TANH, SIGMOID, SILU, RELU];
-
-fn applied(function: &Function, isa: Isa, x: &[f32]) -> Vec<f32> {
-    let mut y = x.to_vec();
-    (function.map)(isa, &mut y);
-    y
-}
 
 /// A prime number of bit patterns apart, so that all exponents and all low bits occur.
 #[test]
@@ -87,14 +81,14 @@ fn special_values() {
     for isa in env::isas_under_test() {
         for (function, values) in expected {
             for &(x, y) in values {
-                let got = applied(function, isa, &[x])[0];
+                let got = function.of(isa, &[x])[0];
                 assert_eq!(got.to_bits(), y.to_bits(), "{isa}: {}({x:e}) = {got:e}", function.name);
             }
             for nan in [f32::NAN, -f32::NAN, f32::from_bits(0x7f80_0001)] {
-                assert!(applied(function, isa, &[nan])[0].is_nan(), "{isa}: {}", function.name);
+                assert!(function.of(isa, &[nan])[0].is_nan(), "{isa}: {}", function.name);
             }
         }
-        let tail = applied(&GELU_ERF, isa, &[-8.0, -8.5, -f32::MAX, -inf]);
+        let tail = GELU_ERF.of(isa, &[-8.0, -8.5, -f32::MAX, -inf]);
         assert!(tail.iter().all(|&y| y == tail[0] && (-4.985e-15..0.0).contains(&y)), "{tail:?}");
     }
 }
@@ -105,9 +99,9 @@ proptest! {
     fn place_does_not_matter(x in proptest::collection::vec(-30.0_f32..30.0, 0..150)) {
         for isa in env::isas_under_test() {
             for function in &FUNCTIONS {
-                let together = applied(function, isa, &x);
+                let together = function.of(isa, &x);
                 for (&x, y) in x.iter().zip(together) {
-                    let alone = applied(function, isa, &[x])[0];
+                    let alone = function.of(isa, &[x])[0];
                     prop_assert_eq!(alone.to_bits(), y.to_bits(), "{} {}", isa, function.name);
                 }
             }
