@@ -201,6 +201,11 @@ impl<T: Element> Kernel for PackPanels<'_, '_, T> {
                     for col in (0..width).step_by(lanes) {
                         let n = lanes.min(cols.saturating_sub(col));
                         let place = target.place(row, j).wrapping_add(col);
+                        if n == 0 {
+                            // SAFETY: `width` is a multiple of LANES.
+                            unsafe { V::<T, S>::splat(s, T::default()).store(place) };
+                            continue;
+                        }
                         // SAFETY: 1. `width` is a multiple of LANES; 2. by the choice of n.
                         unsafe { prologue.copy(s, view, (row, left + col), n, place) };
                     }
