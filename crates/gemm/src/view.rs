@@ -143,9 +143,11 @@ impl<'a, T: Element> MatRef<'a, T> {
     #[inline]
     pub fn row(self, i: usize) -> Option<&'a [T]> {
         (i < self.rows && self.col_stride == 1).then(|| {
+            // Rows without columns may be any stride apart: they stand nowhere.
+            let start = if self.cols == 0 { self.data } else { self.ptr(i, 0) };
             // SAFETY: `new` and `block` made sure that all elements lie inside of a slice that
             // lives for 'a; those of a row are adjacent.
-            unsafe { core::slice::from_raw_parts(self.ptr(i, 0), self.cols) }
+            unsafe { core::slice::from_raw_parts(start, self.cols) }
         })
     }
 
@@ -249,9 +251,11 @@ impl<'a, T: Element> MatMut<'a, T> {
     #[inline]
     pub fn row_mut(&mut self, i: usize) -> Option<&mut [T]> {
         (i < self.rows && self.col_stride == 1).then(|| {
+            // Rows without columns may be any stride apart: they stand nowhere.
+            let start = if self.cols == 0 { self.data } else { self.ptr(i, 0) };
             // SAFETY: `new` made sure that all elements lie inside of an exclusive slice that lives
             // for 'a; those of a row are adjacent, and `self` is borrowed as long as the row.
-            unsafe { core::slice::from_raw_parts_mut(self.ptr(i, 0), self.cols) }
+            unsafe { core::slice::from_raw_parts_mut(start, self.cols) }
         })
     }
 
