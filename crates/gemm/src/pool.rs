@@ -86,7 +86,7 @@ impl Pool for Rayon {
 /// time. There are as many threads as states, at most those of the pool.
 ///
 /// # Panics
-/// If `states` is empty and `tasks` is not 0. A panic of a task reaches the caller.
+/// If `states` is empty and `tasks` is not 0, and if a task panics, even where the pool catches it.
 pub fn for_each<W: Send>(
     pool: &dyn Pool,
     tasks: usize,
@@ -107,7 +107,7 @@ pub fn for_each<W: Send>(
         }
     }
     let states = States(states.as_mut_ptr(), states.len());
-    let (next_state, next_task) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let [next_state, next_task, finished] = [const { AtomicUsize::new(0) }; 3];
     let work = || {
         if next_task.load(Ordering::Relaxed) >= tasks {
             return;
@@ -123,6 +123,7 @@ pub fn for_each<W: Send>(
                 return;
             }
             task(state, i);
+            finished.fetch_add(1, Ordering::Relaxed);
         }
     };
     if tasks == 1 || states.1 == 1 {
@@ -132,11 +133,8 @@ pub fn for_each<W: Send>(
         // Takes what a pool that made no call has left.
         work();
     }
-    assert!(
-        next_task.load(Ordering::Relaxed) >= tasks,
-        "the pool made {} calls and none could work",
-        next_state.load(Ordering::Relaxed)
-    );
+    let finished = finished.into_inner();
+    assert!(finished == tasks, "a task panicked: {finished} of {tasks} tasks were finished");
 }
 
 /// Where a block stands in its matrix.
