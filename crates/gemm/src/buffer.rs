@@ -2,7 +2,7 @@
 
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 
 use mixfold_simd::Element;
 
@@ -32,7 +32,8 @@ impl<T: Element> Buffer<T> {
     /// `len` zeros.
     ///
     /// # Errors
-    /// [`GemmError::Overflow`] if so many do not fit the address space.
+    /// [`GemmError::Overflow`] if so many do not fit the address space, [`GemmError::Memory`] if the
+    /// system does not give them.
     pub fn zeroed(len: usize) -> Result<Self, GemmError> {
         if len == 0 {
             return Ok(Buffer::empty());
@@ -41,10 +42,8 @@ impl<T: Element> Buffer<T> {
         // SAFETY: the layout is not empty.
         let data = unsafe { alloc_zeroed(layout) };
         // All bits zero is the number 0 of every Element.
-        match NonNull::new(data.cast()) {
-            Some(data) => Ok(Buffer { data, len }),
-            None => handle_alloc_error(layout),
-        }
+        let data = NonNull::new(data.cast()).ok_or(GemmError::Memory { bytes: layout.size() })?;
+        Ok(Buffer { data, len })
     }
 
     /// Makes room for `len` elements; what was there is lost if there was none.
@@ -120,7 +119,7 @@ impl<T: Element> Scratch<T> {
     /// Memory of this size.
     ///
     /// # Errors
-    /// [`GemmError::Overflow`] if it does not fit the address space.
+    /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
     pub fn with_len(len: ScratchLen) -> Result<Self, GemmError> {
         let mut scratch = Scratch::new();
         scratch.take(len)?;
@@ -141,10 +140,12 @@ impl<T: Element> Scratch<T> {
     /// `len.each` elements, allocated if they are not there yet.
     ///
     /// # Errors
-    /// [`GemmError::Overflow`] if it does not fit the address space.
+    /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
     pub fn take(&mut self, len: ScratchLen) -> Result<(&mut [T], &mut [Buffer<T>]), GemmError> {
         self.shared.grow(len.shared)?;
-        if self.workers.len() < len.workers {
+        if let Some(more) = len.workers.checked_sub(self.workers.len()) {
+            let bytes = len.workers.saturating_mul(size_of::<Buffer<T>>());
+            self.workers.try_reserve(more).map_err(|_| GemmError::Memory { bytes })?;
             self.workers.resize_with(len.workers, Buffer::empty);
         }
         for worker in &mut self.workers[..len.workers] {

@@ -22,6 +22,11 @@ pub enum GemmError {
         /// Columns asked for.
         cols: usize,
     },
+    /// The system did not give the memory.
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+    },
     /// Two elements of a matrix that is to be written share a place.
     Overlap {
         /// Rows of the matrix.
@@ -87,6 +92,7 @@ impl fmt::Display for GemmError {
             GemmError::Overflow { rows, cols } => {
                 write!(f, "a {rows} x {cols} matrix with these strides exceeds the address space")
             }
+            GemmError::Memory { bytes } => write!(f, "no memory for {bytes} bytes"),
             GemmError::Overlap { rows, cols, row_stride, col_stride } => write!(
                 f,
                 "elements of the {rows} x {cols} output with row stride {row_stride} and column \
