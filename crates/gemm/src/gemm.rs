@@ -100,7 +100,8 @@ impl Cut {
         let shared =
             lhs_len.checked_add(rhs_len).ok_or(GemmError::Overflow { rows: m, cols: n })?;
         let each = sums_len(kernel, tiles * kernel.rows, k, cols)?;
-        let scratch = ScratchLen { shared, each, workers };
+        let scratch =
+            ScratchLen { shared, each, workers: workers.min(grid.0.saturating_mul(grid.1)) };
         Ok(Cut { kernel, split, tiles, cols, grid, lhs_len, rhs_len, scratch })
     }
 
@@ -120,7 +121,7 @@ impl<T: Element> Scratch<T> {
     /// allocates nothing.
     ///
     /// # Errors
-    /// [`GemmError::Overflow`] if it does not fit the address space.
+    /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
     pub fn for_gemm(ctx: &Context, m: usize, n: usize, k: usize) -> Result<Self, GemmError> {
         Scratch::with_len(Cut::new::<T>(ctx, (m, n, k), (true, true))?.scratch)
     }
@@ -206,6 +207,10 @@ pub fn gemm<'a, T: Scalar>(
     }
     if let Rhs::Packed(panels) = &rhs {
         same_kernel(kernel, panels.kernel())?;
+    }
+
+    if m == 0 || n == 0 {
+        return Ok(());
     }
 
     let cut = Cut::new::<T>(

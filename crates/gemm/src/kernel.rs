@@ -81,7 +81,7 @@ pub(crate) struct TileArgs<T> {
     pub a: *const T,
     /// `[k][tile_cols]`
     pub b: *const T,
-    /// `[rows][tile_cols]`, aligned to a vector
+    /// `[rows][tile_cols]`
     pub acc: *mut T,
     /// Whether the sum starts at 0 instead of at `acc`.
     pub fresh: bool,

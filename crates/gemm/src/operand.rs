@@ -189,7 +189,9 @@ impl<'a, T: Element> TilesMut<'a, T> {
         same_kernel(KernelId::of::<T>(isa), self.kernel)?;
         same_shape("left operand", (self.split.rows(), self.k), (view.rows(), view.cols()))?;
         prologue.check(view.rows(), view.cols())?;
-        pack::tiles(isa, self, view, prologue);
+        if !self.data.is_empty() {
+            pack::tiles(isa, self, view, prologue);
+        }
         Ok(())
     }
 
@@ -197,6 +199,9 @@ impl<'a, T: Element> TilesMut<'a, T> {
     /// row at a time, from column `from` on. For operands that are no strided matrix in memory, such
     /// as the patches of an image.
     pub fn gather(&mut self, mut gather: impl FnMut(usize, usize, &mut [T])) {
+        if self.data.is_empty() {
+            return;
+        }
         let padded = padded_k(self.k);
         for i in 0..self.split.tiles {
             let (row, height) = self.split.tile(i);
@@ -366,7 +371,9 @@ impl<'a, T: Element> PanelsMut<'a, T> {
         same_kernel(KernelId::of::<T>(isa), self.kernel)?;
         same_shape("right operand", (self.k, self.cols), (view.rows(), view.cols()))?;
         prologue.check(view.rows(), view.cols())?;
-        pack::panels(isa, self, view, prologue);
+        if !self.data.is_empty() {
+            pack::panels(isa, self, view, prologue);
+        }
         Ok(())
     }
 
@@ -420,7 +427,7 @@ impl<T: Element> PackedLhs<T> {
     /// Packs a `rows` × `k` matrix for the kernel of `isa`.
     ///
     /// # Errors
-    /// [`GemmError::Overflow`] if it does not fit the address space.
+    /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
     pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
         let (rows, k) = (view.rows(), view.cols());
         let len = tiles_len(rows, k)?;
@@ -468,7 +475,7 @@ impl<T: Element> PackedRhs<T> {
     /// `[out, in]` is passed transposed.
     ///
     /// # Errors
-    /// [`GemmError::Overflow`] if it does not fit the address space.
+    /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
     pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
         let (k, cols, kernel) = (view.rows(), view.cols(), KernelId::of::<T>(isa));
         let len = panels_len(kernel, k, cols)?;

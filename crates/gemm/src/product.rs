@@ -6,7 +6,9 @@ use mixfold_simd::{Isa, Kernel, Simd};
 
 use crate::epilogue::{Accum, Epilogue, Finish, Place, Residual, Scalar, finish};
 use crate::kernel::{K_STEP, KernelId, MAX_COLS, MAX_ROWS, TileArgs, tile, tile_cols};
-use crate::operand::{Panels, PanelsMut, Tiles, TilesMut, panels_len, same_kernel, same_shape};
+use crate::operand::{
+    Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,
+};
 use crate::{GemmError, MatMut};
 
 /// Longest stretch of k that is summed up in registers at a time; a multiple of 32. A panel of the
@@ -25,7 +27,9 @@ pub enum Out<'a, T> {
 }
 
 impl<T: Scalar> Out<'_, T> {
-    fn check(&self, kernel: KernelId, rows: usize, cols: usize) -> Result<(), GemmError> {
+    /// That a product of these rows and columns can be written here.
+    fn check(&self, kernel: KernelId, split: RowSplit, cols: usize) -> Result<(), GemmError> {
+        let rows = split.rows();
         match self {
             Out::Matrix(out, accum) => {
                 same_shape("output", (rows, cols), (out.rows(), out.cols()))?;
@@ -36,7 +40,9 @@ impl<T: Scalar> Out<'_, T> {
             }
             Out::Tiles(out) => {
                 same_kernel(kernel, out.kernel)?;
-                same_shape("output", (rows, cols), (out.split.rows(), out.k))
+                same_shape("output", (rows, cols), (out.split.rows(), out.k))?;
+                debug_assert_eq!(split, out.split, "a tile of the product is one of the output");
+                Ok(())
             }
             Out::Panels(out) => {
                 same_kernel(kernel, out.kernel)?;
@@ -109,7 +115,10 @@ pub fn multiply<T: Scalar>(
     let kernel = KernelId::of::<T>(isa);
     check(kernel, lhs, rhs)?;
     epilogue.check(lhs.rows(), rhs.cols())?;
-    out.check(kernel, lhs.rows(), rhs.cols())?;
+    out.check(kernel, lhs.split(), rhs.cols())?;
+    if lhs.rows() == 0 || rhs.cols() == 0 {
+        return Ok(());
+    }
     let k = lhs.k();
     if k <= K_BLOCK {
         isa.run(Sweep { lhs, rhs, sums: Sums::Local, finish: Some((epilogue, &mut out)) });
@@ -167,9 +176,11 @@ impl<'a, T: Scalar> PartialSums<'a, T> {
         check(kernel, lhs, rhs)?;
         same_kernel(kernel, self.sums.kernel)?;
         same_shape("partial sums", (self.sums.k, self.sums.cols), (lhs.rows(), rhs.cols()))?;
-        let sums = Sums::Kept { sums: &mut self.sums, fresh: self.fresh };
-        isa.run(Sweep { lhs, rhs, sums, finish: None });
-        self.fresh = false;
+        if !self.sums.data.is_empty() {
+            let sums = Sums::Kept { sums: &mut self.sums, fresh: self.fresh };
+            isa.run(Sweep { lhs, rhs, sums, finish: None });
+            self.fresh = false;
+        }
         Ok(())
     }
 
@@ -186,12 +197,14 @@ impl<'a, T: Scalar> PartialSums<'a, T> {
         let (kernel, rows, cols) = (KernelId::of::<T>(isa), self.sums.k, self.sums.cols);
         same_kernel(kernel, self.sums.kernel)?;
         epilogue.check(rows, cols)?;
-        out.check(kernel, rows, cols)?;
+        out.check(kernel, RowSplit::new(rows, kernel), cols)?;
         let PartialSums { sums, fresh } = self;
         if fresh {
             sums.data.fill(T::default());
         }
-        isa.run(FinishAll { sums, epilogue, out: &mut out });
+        if !sums.data.is_empty() {
+            isa.run(FinishAll { sums, epilogue, out: &mut out });
+        }
         Ok(())
     }
 }
@@ -274,7 +287,7 @@ impl<T: Scalar> Kernel for FinishAll<'_, '_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let FinishAll { mut sums, epilogue, out } = self;
-        let split = crate::operand::RowSplit::new(sums.k, sums.kernel);
+        let split = RowSplit::new(sums.k, sums.kernel);
         for (j, col) in (0..sums.cols).step_by(tile_cols::<T, S>()).enumerate() {
             let cols = tile_cols::<T, S>().min(sums.cols - col);
             for i in 0..split.tiles {
