@@ -1,0 +1,269 @@
+//! Weights from files: safetensors and NumPy's `.npz`, told apart by content.
+//!
+//! A file is read, not mapped: [`Checkpoint::open`] reads and checks the table of contents,
+//! [`Checkpoint::read_f32`] reads one tensor, by position, into a buffer of the caller's. Peak
+//! memory is the table and the largest tensor, not the file.
+//!
+//! Nothing a file says is believed before it is checked: header lengths against the file's
+//! length, shapes against the bytes stored (products without overflow), declared sizes of
+//! compressed members against what their compressed bytes can expand to.
+//!
+//! ```no_run
+//! use mixfold_model::Checkpoint;
+//!
+//! let mut file = Checkpoint::open("mixer_b16_224.safetensors")?;
+//! let mut weight = Vec::new();
+//! file.read_f32("blocks.0.mlp_tokens.fc1.weight", &mut weight)?;
+//! assert_eq!(weight.len(), 384 * 196);
+//! # Ok::<(), mixfold_model::CheckpointError>(())
+//! ```
+
+mod decode;
+mod error;
+pub mod npy;
+mod npz;
+mod safetensors;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+pub use error::CheckpointError;
+
+/// A weights file that has been opened: its table of contents, checked, and the file itself.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    entries: BTreeMap<String, Entry>,
+    metadata: BTreeMap<String, String>,
+    source: Source,
+    chunk: Vec<u8>,
+}
+
+/// The element type of a stored tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dtype {
+    /// IEEE binary16.
+    F16,
+    /// bfloat16. NumPy has no such type and stores it as two opaque bytes (`|V2`), as JAX's
+    /// checkpoints do.
+    Bf16,
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary64.
+    F64,
+    /// Any other type, by the file's own name for it; [`Checkpoint::read_f32`] refuses it.
+    Other(String),
+}
+
+/// What the table of contents says of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    location: Location,
+}
+
+/// The file formats that [`Checkpoint::open`] tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// The safetensors format: a JSON header, then the tensors' bytes.
+    Safetensors,
+    /// A zip archive of `.npy` arrays, as `numpy.savez` and `numpy.savez_compressed` write.
+    Npz,
+}
+
+#[derive(Debug)]
+enum Source {
+    Safetensors(File),
+    Npz(npz::Archive),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Location {
+    /// Little-endian elements in row-major order from this byte of the file on.
+    Bytes { offset: u64 },
+    /// A member of a zip archive.
+    Member(npz::Member),
+}
+
+impl Checkpoint {
+    /// Opens the file and checks its table of contents. The format is told from the first bytes:
+    /// the extension does not matter. No tensor is read.
+    ///
+    /// # Errors
+    /// The file cannot be read, is of neither format, or contradicts itself: a header longer than
+    /// the file, a tensor whose bytes are not those of its shape and type, overlap with its
+    /// neighbour or reach past the end, two tensors of one name, a compressed size that cannot
+    /// hold what it claims.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        let io = |source| CheckpointError::Io { path: path.into(), source };
+        let mut file = File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut start = Vec::with_capacity(9);
+        Read::by_ref(&mut file).take(9).read_to_end(&mut start).map_err(io)?;
+        file.seek(SeekFrom::Start(0)).map_err(io)?;
+
+        let (entries, metadata, source) = match Format::of(&start) {
+            Some(Format::Safetensors) => {
+                let table = safetensors::read_table(&mut file, length, path)?;
+                (table.entries, table.metadata, Source::Safetensors(file))
+            }
+            Some(Format::Npz) => {
+                let (archive, entries) = npz::open(file, length, path)?;
+                (entries, BTreeMap::new(), Source::Npz(archive))
+            }
+            None => return Err(CheckpointError::UnknownFormat { path: path.into(), start }),
+        };
+        Ok(Self { path: path.into(), entries, metadata, source, chunk: Vec::new() })
+    }
+
+    /// The path the file was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file's format.
+    pub fn format(&self) -> Format {
+        match self.source {
+            Source::Safetensors(_) => Format::Safetensors,
+            Source::Npz(_) => Format::Npz,
+        }
+    }
+
+    /// The `__metadata__` of a safetensors file; empty for other formats.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The tensors' names in alphabetical order. Those of an `.npz` are without the `.npy` that
+    /// NumPy adds to each member.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Names and descriptions of all tensors, in alphabetical order.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// Type and shape of a tensor, or `None` if there is none of this name.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    /// Replaces the contents of `values` by the tensor, in row-major order and as f32: exact for
+    /// f16, bf16 and f32; f64 rounded to nearest, to infinity beyond f32's range. Allocates only
+    /// if `values` has too little capacity. After an error the contents are unspecified.
+    ///
+    /// # Errors
+    /// There is no such tensor, its type is not one of those, its bytes cannot be read, or (in a
+    /// zip archive) their checksum is wrong.
+    pub fn read_f32(&mut self, name: &str, values: &mut Vec<f32>) -> Result<(), CheckpointError> {
+        let path = &self.path;
+        let Some(entry) = self.entries.get(name) else {
+            return Err(CheckpointError::Missing { path: path.clone(), tensor: name.into() });
+        };
+        let Some(float) = entry.dtype.float() else {
+            return Err(CheckpointError::Dtype {
+                path: path.clone(),
+                tensor: name.into(),
+                dtype: entry.dtype.clone(),
+            });
+        };
+        let count = entry.elements();
+        values.clear();
+        values.try_reserve_exact(count).map_err(|_| CheckpointError::OutOfMemory {
+            path: path.clone(),
+            tensor: name.into(),
+            elements: count,
+        })?;
+        let (offset, result) = match (&mut self.source, &entry.location) {
+            (Source::Safetensors(file), &Location::Bytes { offset }) => {
+                let read = file.seek(SeekFrom::Start(offset)).and_then(|_| {
+                    decode::read_floats(file, float, false, count, &mut self.chunk, values)
+                });
+                (offset, read)
+            }
+            (Source::Npz(archive), Location::Member(member)) => {
+                let read = npz::read(archive, member, float, count, &mut self.chunk, values);
+                if read.is_ok() && member.fortran_order {
+                    decode::column_to_row_major(values, &entry.shape);
+                }
+                (member.offset, read)
+            }
+            _ => unreachable!("`open` gives each entry a location in its own source"),
+        };
+        result.map_err(|source| CheckpointError::Read {
+            path: path.clone(),
+            tensor: name.into(),
+            offset,
+            source,
+        })
+    }
+}
+
+impl Entry {
+    /// The element type as stored.
+    pub fn dtype(&self) -> &Dtype {
+        &self.dtype
+    }
+
+    /// The dimensions, outermost first; empty for a scalar.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The product of the dimensions: 1 for a scalar.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Format {
+    fn of(start: &[u8]) -> Option<Self> {
+        // A safetensors file starts with its header's length in eight bytes, then the header, an
+        // object. A zip archive holds a compression method in the same ninth byte, never '{'.
+        match start {
+            [_, _, _, _, _, _, _, _, b'{', ..] => Some(Self::Safetensors),
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::Npz),
+            _ => None,
+        }
+    }
+}
+
+impl Dtype {
+    fn float(&self) -> Option<decode::Float> {
+        match self {
+            Self::F16 => Some(decode::Float::F16),
+            Self::Bf16 => Some(decode::Float::Bf16),
+            Self::F32 => Some(decode::Float::F32),
+            Self::F64 => Some(decode::Float::F64),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// The number of elements of `shape` and of the bytes they take, or `None` on overflow.
+fn checked_size(shape: &[usize], bits: usize) -> Option<u64> {
+    let elements = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))?;
+    let bytes = elements.checked_mul(bits)?.div_ceil(8);
+    u64::try_from(bytes).ok()
+}

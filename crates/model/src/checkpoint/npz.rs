@@ -1,0 +1,104 @@
+//! Zip archives of `.npy` arrays, as `numpy.savez` writes them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use super::decode::{Float, read_floats};
+use super::npy::Header;
+use super::{CheckpointError, Entry, Location};
+
+/// Deflate's greatest expansion: 258 bytes from the two bits of a repeated match.
+const DEFLATE_EXPANSION: u64 = 1032;
+
+pub(super) type Archive = ZipArchive<BufReader<File>>;
+
+/// Where an array is, and how its elements are laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    index: usize,
+    /// Where in the file the member begins.
+    pub(super) offset: u64,
+    /// Bytes of the member before the elements.
+    header: u64,
+    big_endian: bool,
+    pub(super) fortran_order: bool,
+}
+
+/// Opens the archive and reads the header of every array in it.
+pub(super) fn open(
+    file: File,
+    length: u64,
+    path: &Path,
+) -> Result<(Archive, BTreeMap<String, Entry>), CheckpointError> {
+    let mut archive = ZipArchive::new(BufReader::new(file))
+        .map_err(|source| CheckpointError::Archive { path: path.into(), source })?;
+    let mut entries = BTreeMap::new();
+    for index in 0..archive.len() {
+        let (tensor, entry) = read_entry(&mut archive, index, length, path)?;
+        if entries.contains_key(&tensor) {
+            return Err(CheckpointError::Duplicate { path: path.into(), tensor });
+        }
+        entries.insert(tensor, entry);
+    }
+    Ok((archive, entries))
+}
+
+fn read_entry(
+    archive: &mut Archive,
+    index: usize,
+    length: u64,
+    path: &Path,
+) -> Result<(String, Entry), CheckpointError> {
+    let member = |source| CheckpointError::Member { path: path.into(), index, source };
+    let mut file = archive.by_index(index).map_err(member)?;
+    let name = file.name().map_err(member)?;
+    let tensor = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
+
+    let (compressed, size) = (file.compressed_size(), file.size());
+    let expansion = match file.compression() {
+        CompressionMethod::Stored => 1,
+        _ => DEFLATE_EXPANSION,
+    };
+    if compressed > length || size > compressed.saturating_mul(expansion) {
+        return Err(CheckpointError::Inflation { path: path.into(), tensor, compressed, size });
+    }
+
+    let header = Header::read(&mut file).map_err(|source| CheckpointError::Npy {
+        path: path.into(),
+        tensor: tensor.clone(),
+        source,
+    })?;
+    let header = header.check(size, &tensor, path)?;
+    let location = Location::Member(Member {
+        index,
+        offset: file.header_start(),
+        header: header.bytes,
+        big_endian: header.big_endian,
+        fortran_order: header.fortran_order,
+    });
+    Ok((tensor, Entry { dtype: header.dtype, shape: header.shape, location }))
+}
+
+/// Appends the array's elements to `values`, in the order they are stored, and verifies the
+/// member's checksum.
+pub(super) fn read(
+    archive: &mut Archive,
+    member: &Member,
+    float: Float,
+    count: usize,
+    chunk: &mut Vec<u8>,
+    values: &mut Vec<f32>,
+) -> io::Result<()> {
+    let mut file = archive.by_index(member.index)?;
+    io::copy(&mut Read::by_ref(&mut file).take(member.header), &mut io::sink())?;
+    read_floats(&mut file, float, member.big_endian, count, chunk, values)?;
+    // The checksum is compared when the end is met.
+    match file.read(&mut [0])? {
+        0 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "more bytes than the array declares")),
+    }
+}

@@ -1,0 +1,126 @@
+//! Files as other programs write them.
+
+use mixfold_model::checkpoint::{Checkpoint, CheckpointError, Dtype, Format, npy};
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &mut Checkpoint, name: &str) -> Vec<f32> {
+    let mut values = Vec::new();
+    file.read_f32(name, &mut values).unwrap();
+    values
+}
+
+#[test]
+fn safetensors_of_timm() {
+    let mut file = Checkpoint::open(fixture("timm_mixer_small.safetensors")).unwrap();
+    assert_eq!(file.format(), Format::Safetensors);
+    assert_eq!(file.names().count(), 30);
+    let entry = file.entry("stem.proj.weight").unwrap();
+    assert_eq!((entry.dtype(), entry.shape()), (&Dtype::F32, &[32, 3, 4, 4][..]));
+
+    // The whole file through the format's own library.
+    let bytes = std::fs::read(file.path()).unwrap();
+    let oracle = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut values = Vec::new();
+    for (name, view) in oracle.iter() {
+        file.read_f32(name, &mut values).unwrap();
+        let (expected, _) = view.data().as_chunks::<4>();
+        assert!(expected.iter().map(|b| f32::from_le_bytes(*b)).eq(values.iter().copied()));
+        assert_eq!(file.entry(name).unwrap().shape(), view.shape());
+    }
+}
+
+#[test]
+fn npz_of_flax() {
+    let mut file = Checkpoint::open(fixture("flax_mixer_tiny.npz")).unwrap();
+    assert_eq!(file.format(), Format::Npz);
+    let entry = file.entry("stem/kernel").unwrap();
+    assert_eq!((entry.dtype(), entry.shape()), (&Dtype::F32, &[16, 16, 3, 64][..]));
+    assert_eq!(read(&mut file, "stem/kernel")[..3], [0.1317158, -0.28315273, -0.49946693]);
+    let head = read(&mut file, "head/kernel");
+    assert_eq!(head[head.len() - 2..], [-0.1534397, -0.18137193]);
+    let sum: f64 = head.iter().map(|&x| f64::from(x)).sum();
+    assert!((sum - -15.787091191363288).abs() < 1e-12, "{sum}");
+}
+
+#[test]
+fn every_numpy_type_and_layout() {
+    let mut file = Checkpoint::open(fixture("arrays.npz")).unwrap();
+    let counting: Vec<f32> = (0..24).map(|i| i as f32 / 4.0 - 2.0).collect();
+    for (name, dtype) in [
+        ("f16", Dtype::F16),
+        ("f32", Dtype::F32),
+        ("f64", Dtype::F64),
+        ("big_f16", Dtype::F16),
+        ("big_f32", Dtype::F32),
+        ("big_f64", Dtype::F64),
+        ("bf16", Dtype::Bf16),
+        ("fortran", Dtype::F32),
+    ] {
+        let entry = file.entry(name).unwrap();
+        assert_eq!((entry.dtype(), entry.shape()), (&dtype, &[2, 3, 4][..]), "{name}");
+        assert_eq!(read(&mut file, name), counting, "{name}");
+    }
+    assert_eq!(read(&mut file, "scalar"), [-1.25]);
+    assert_eq!(read(&mut file, "nested/name"), [1.0, 1.0]);
+    assert!(read(&mut file, "empty").is_empty());
+
+    let error = file.read_f32("int64", &mut Vec::new()).unwrap_err();
+    let CheckpointError::Dtype { tensor, dtype, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((tensor.as_str(), dtype), ("int64", &Dtype::Other("<i8".into())));
+    let error = file.read_f32("absent", &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, CheckpointError::Missing { .. }), "{error:?}");
+}
+
+#[test]
+fn a_buffer_is_reused() {
+    let mut file = Checkpoint::open(fixture("timm_mixer_small.safetensors")).unwrap();
+    let mut values = Vec::with_capacity(128 * 32);
+    let before = values.as_ptr();
+    for name in ["blocks.0.mlp_channels.fc1.weight", "head.bias", "stem.proj.weight"] {
+        file.read_f32(name, &mut values).unwrap();
+        assert_eq!(values.len(), file.entry(name).unwrap().elements());
+        assert_eq!(values.as_ptr(), before, "{name}");
+    }
+}
+
+#[test]
+fn npy_round_trip() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("y.npy");
+    for shape in [&[][..], &[5], &[2, 3], &[2, 0, 3], &[1; 12]] {
+        let elements = shape.iter().product();
+        let values: Vec<f32> = (0..elements).map(|i| (i as f32).sin()).collect();
+        npy::write(&path, shape, &values).unwrap();
+        assert_eq!(npy::read(&path).unwrap(), (shape.to_vec(), values));
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!((bytes.len() - 4 * elements) % 64, 0, "the elements are not aligned");
+    }
+    // The last was complete when it took its name, and nothing is left of the others.
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+
+    let error = npy::write(&path, &[2, 3], &[0.0; 5]).unwrap_err();
+    assert!(
+        matches!(error, CheckpointError::Size { needed: 24, stored: 20, .. }),
+        "a refused array must not replace the file: {error:?}"
+    );
+    assert_eq!(npy::read(&path).unwrap().0, [1; 12]);
+}
+
+#[cfg(unix)]
+#[test]
+fn npy_files_are_not_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let ordinary = directory.path().join("ordinary");
+    std::fs::write(&ordinary, "").unwrap();
+    let path = directory.path().join("y.npy");
+    npy::write(&path, &[1], &[1.0]).unwrap();
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), mode(&ordinary));
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    npy::write(&path, &[1], &[2.0]).unwrap();
+    assert_eq!(mode(&path), 0o600, "an existing file keeps its permissions");
+}
