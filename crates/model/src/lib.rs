@@ -1,8 +1,49 @@
-//! Vision MLPs on the mixfold kernels: configurations, checkpoints, preprocessing.
+//! Vision MLPs on the mixfold kernels: from a checkpoint and an image file to class probabilities.
 //!
-//! * [`checkpoint`]: weights from safetensors and NumPy files, one tensor at a time.
+//! ```no_run
+//! use mixfold_model::Model;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = Model::load("mixer_b16_224", "mixer_b16_224.safetensors")?;
+//! let image = model.preprocess().open("cat.jpg")?; // [1, 3, 224, 224]
+//! let logits = model.forward(&image)?; // [1, 1000]
+//! for (class, p) in logits.top(5) {
+//!     println!("{p:.3}  {}", model.label(class));
+//! }
+//!
+//! let (images, mut logits) = (vec![0.0; 8 * 3 * 224 * 224], vec![0.0; 8 * 1000]);
+//! let mut plan = model.plan(8)?; // batch 8, all memory now
+//! plan.run(&images, &mut logits)?; // no allocation, any number of times
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Model`] is shared by threads; a [`Plan`] is a thread's own. [`Checkpoint`] reads tensors,
+//! [`preprocess`] prepares images, [`registry`] lists the models. All arithmetic is that of
+//! `mixfold-mix`; nothing here is hot.
+
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod embedded;
+mod error;
+pub mod labels;
+mod logits;
+mod mixer;
+mod model;
+mod network;
+mod plan;
+pub mod preprocess;
+pub mod registry;
+mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use error::{Mismatch, Misshapen, ModelError};
+pub use labels::LabelsError;
+pub use logits::{Logits, top};
+pub use mixer::{MixerConfig, Names};
+pub use model::{Gelu, Loader, Model, detect};
+pub use network::{Layer, Phase};
+pub use plan::Plan;
+pub use preprocess::{Images, Preprocess, PreprocessError};
+pub use registry::ModelInfo;

@@ -27,7 +27,7 @@ mod safetensors;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 pub use error::CheckpointError;
@@ -77,9 +77,13 @@ pub enum Format {
     Npz,
 }
 
+/// Bytes that can be read by position.
+pub(crate) trait Bytes: Read + Seek + fmt::Debug + Send + Sync {}
+impl<B: Read + Seek + fmt::Debug + Send + Sync> Bytes for B {}
+
 #[derive(Debug)]
 enum Source {
-    Safetensors(File),
+    Safetensors(Box<dyn Bytes>),
     Npz(npz::Archive),
 }
 
@@ -103,8 +107,28 @@ impl Checkpoint {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let io = |source| CheckpointError::Io { path: path.into(), source };
-        let mut file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
+        Self::from_source(path, Box::new(file), length)
+    }
+
+    /// Opens a file that is in memory already. `name` stands for its path in errors.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_bytes(
+        name: impl AsRef<Path>,
+        bytes: &'static [u8],
+    ) -> Result<Self, CheckpointError> {
+        Self::from_source(name.as_ref(), Box::new(Cursor::new(bytes)), bytes.len() as u64)
+    }
+
+    fn from_source(
+        path: &Path,
+        mut file: Box<dyn Bytes>,
+        length: u64,
+    ) -> Result<Self, CheckpointError> {
+        let io = |source| CheckpointError::Io { path: path.into(), source };
         let mut start = Vec::with_capacity(9);
         Read::by_ref(&mut file).take(9).read_to_end(&mut start).map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;

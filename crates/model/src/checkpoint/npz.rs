@@ -1,7 +1,7 @@
 //! Zip archives of `.npy` arrays, as `numpy.savez` writes them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::decode::{Float, read_floats};
 use super::npy::Header;
-use super::{CheckpointError, Entry, Location};
+use super::{Bytes, CheckpointError, Entry, Location};
 
 /// Deflate's greatest expansion: 258 bytes from the two bits of a repeated match.
 const DEFLATE_EXPANSION: u64 = 1032;
 
-pub(super) type Archive = ZipArchive<BufReader<File>>;
+pub(super) type Archive = ZipArchive<BufReader<Box<dyn Bytes>>>;
 
 /// Where an array is, and how its elements are laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Member {
 
 /// Opens the archive and reads the header of every array in it.
 pub(super) fn open(
-    file: File,
+    file: Box<dyn Bytes>,
     length: u64,
     path: &Path,
 ) -> Result<(Archive, BTreeMap<String, Entry>), CheckpointError> {

@@ -1,0 +1,157 @@
+//! What can be wrong with a model.
+
+use std::path::PathBuf;
+
+use mixfold_mix::MixError;
+use mixfold_simd::IsaError;
+use thiserror::Error;
+
+use crate::checkpoint::Dtype;
+use crate::labels::LabelsError;
+use crate::preprocess::{ConfigError, PreprocessError};
+use crate::{CheckpointError, registry};
+
+/// Why a model could not be loaded or run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// There is no model of this name.
+    #[error("unknown model `{name}`; known are: {}", registry::names().collect::<Vec<_>>().join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// The tensors of a file fit no model.
+    #[error("{path}: the tensors fit none of the models ({reason}); name the model")]
+    Undetected {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for in vain.
+        reason: String,
+    },
+    /// The tensors of a file are not those of the model.
+    #[error("{path} does not fit {model}: {mismatch}")]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The model.
+        model: String,
+        /// All differences.
+        mismatch: Box<Mismatch>,
+    },
+    /// The weights have another number of classes than the configuration beside them.
+    #[error("{path}: the head has {found} classes, config.json beside it says {expected}")]
+    Classes {
+        /// The file.
+        path: PathBuf,
+        /// Classes of the configuration.
+        expected: usize,
+        /// Rows of the head.
+        found: usize,
+    },
+    /// An input is not of the one size that the model accepts.
+    #[error(
+        "input of shape {found:?}, {model} wants {expected:?}: its token-mixing weights are bound to \
+         the number of patches, so that no other image size can be run; resize the image"
+    )]
+    Input {
+        /// The model.
+        model: String,
+        /// `[batch, channels, height, width]`
+        expected: [usize; 4],
+        /// The same of what was given.
+        found: Vec<usize>,
+    },
+    /// A buffer has another length than the plan needs.
+    #[error("{what} has {found} elements, expected {expected}")]
+    Length {
+        /// `images` or `logits`
+        what: &'static str,
+        /// Elements needed.
+        expected: usize,
+        /// Elements given.
+        found: usize,
+    },
+    /// A configuration whose sizes do not go together.
+    #[error("invalid configuration: {0}")]
+    Config(String),
+    /// A weights file could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The configuration beside the weights could not be read.
+    #[error(transparent)]
+    TimmConfig(#[from] ConfigError),
+    /// An image could not be read.
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    /// Names of classes could not be read.
+    #[error(transparent)]
+    Labels(#[from] LabelsError),
+    /// An instruction set that the CPU does not have.
+    #[error(transparent)]
+    Isa(#[from] IsaError),
+    /// An error of the kernels.
+    #[error(transparent)]
+    Mix(#[from] MixError),
+}
+
+impl From<mixfold_gemm::GemmError> for ModelError {
+    fn from(error: mixfold_gemm::GemmError) -> Self {
+        ModelError::Mix(error.into())
+    }
+}
+
+/// All differences between the tensors of a file and those of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Tensors that the file does not have.
+    pub missing: Vec<String>,
+    /// Tensors that the model does not have.
+    pub unexpected: Vec<String>,
+    /// Tensors of another shape.
+    pub misshapen: Vec<Misshapen>,
+    /// Tensors of a type that is no floating point type.
+    pub mistyped: Vec<(String, Dtype)>,
+}
+
+/// A tensor of another shape than the model's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misshapen {
+    /// Its name in the file.
+    pub name: String,
+    /// The shape it should have in the file.
+    pub expected: Vec<usize>,
+    /// The shape it has.
+    pub found: Vec<usize>,
+}
+
+impl Mismatch {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Mismatch { missing, unexpected, misshapen, mistyped } = self;
+        missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() && mistyped.is_empty()
+    }
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Mismatch { missing, unexpected, misshapen, mistyped } = self;
+        let shapes: Vec<_> = misshapen
+            .iter()
+            .map(|m| format!("{} {:?} instead of {:?}", m.name, m.found, m.expected))
+            .collect();
+        let types: Vec<_> =
+            mistyped.iter().map(|(name, dtype)| format!("{name} of type {dtype}")).collect();
+        let parts = [
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("shape", &shapes),
+            ("type", &types),
+        ];
+        let mut separator = "";
+        for (what, names) in parts.into_iter().filter(|(_, names)| !names.is_empty()) {
+            write!(f, "{separator}{} {what}: {}", names.len(), names.join(", "))?;
+            separator = "; ";
+        }
+        Ok(())
+    }
+}
