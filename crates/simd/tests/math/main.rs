@@ -123,3 +123,28 @@ fn generic_functions_on_f64() {
         }
     }
 }
+
+/// All fused instruction sets, of any processor, give these bits: a hash (FNV-1a) of the results.
+#[test]
+fn same_bits_on_every_processor() {
+    let expected = [
+        ("exp", 0xf07f_5dfe_9f29_59a3),
+        ("gelu_erf", 0x0f77_ef36_9b43_c356),
+        ("gelu_tanh", 0x661f_7802_50a8_1777),
+        ("sigmoid", 0xefcb_67ae_adbe_11f6),
+        ("silu", 0xaf9f_789d_e69c_91f0),
+        ("relu", 0x5c4d_feb5_99d3_c502),
+    ];
+    let x: Vec<f32> =
+        (0..=u32::MAX).step_by(4093).map(f32::from_bits).filter(|x| !x.is_nan()).collect();
+    for isa in env::isas_under_test().into_iter().filter(|isa| isa.is_fused()) {
+        let hashes = FUNCTIONS.map(|function| {
+            let bytes = function.of(isa, &x).into_iter().flat_map(|y| y.to_bits().to_le_bytes());
+            let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+            });
+            (function.name, hash)
+        });
+        assert_eq!(hashes, expected, "{isa}");
+    }
+}
