@@ -9,7 +9,7 @@ use crate::x86::{Avx2, Avx512};
 
 /// An instruction set that this CPU has.
 ///
-/// Ordered by preference: `Isa::best()` is the last of [`Isa::available`].
+/// [`Isa::available`] lists them; [`Isa::best`] is the one to use if nothing speaks against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Isa(Token);
 

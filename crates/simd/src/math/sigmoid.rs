@@ -3,7 +3,8 @@ use crate::{Simd, Vector};
 
 /// 1 / (1 + e⁻ˣ).
 ///
-/// Maximum absolute error 1.2e-7; −∞ gives 0, +∞ gives 1, NaN stays NaN.
+/// Maximum absolute error 9e-8; relative error at most 1.5e-7 for x ≥ −87, below which results are
+/// no normal numbers or 0. −∞ gives 0, +∞ gives 1, NaN stays NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sigmoid;
 
@@ -17,8 +18,8 @@ impl Unary<f32> for Sigmoid {
 
 /// x / (1 + e⁻ˣ), the sigmoid linear unit, also called swish (Ramachandran, Zoph and Le, 2017).
 ///
-/// Maximum absolute error 5e-7 for x ≤ 8 and relative error 2e-7 beyond; −∞ gives 0, +∞ gives +∞,
-/// NaN stays NaN, −0 gives +0.
+/// Maximum absolute error 9.6e-7, half a unit in the last place at x ≈ 16.7; relative error at most
+/// 2.3e-7 for x ≥ −87. −∞ gives 0, +∞ gives +∞, NaN stays NaN, −0 gives +0.
 ///
 /// Method: x·sigmoid(x) = max(x, 0) − a·e⁻ᵃ / (1 + e⁻ᵃ) with a = |x|, so that large x pass
 /// unchanged.
