@@ -1,0 +1,85 @@
+//! A product whose scratch was made for it allocates nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use mixfold_gemm::{
+    Accum, Activation, Bias, Context, Epilogue, Lhs, MatMut, MatRef, PackedLhs, PackedRhs, Rhs,
+    Scratch, gemm,
+};
+use mixfold_simd::env::isas_under_test;
+
+/// Counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: all work is the system allocator's, called with the arguments that the caller vouches for.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn realloc(&self, data: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's.
+        unsafe { System.realloc(data, layout, size) }
+    }
+    unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(data, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of this thread during `work`.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = COUNT.get();
+    work();
+    COUNT.get() - before
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1_u8; 100]))), 1);
+}
+
+#[test]
+fn a_product_with_its_scratch_allocates_nothing() {
+    for isa in isas_under_test() {
+        let ctx = Context::with_isa(isa).sequential();
+        for (m, n, k) in [(1, 1, 0), (5, 40, 33), (200, 800, 20), (30, 50, 2500)] {
+            let (a, b, bias) = (vec![0.5_f32; m * k], vec![0.25; k * n], vec![1.0; n]);
+            let a = MatRef::row_major(&a, m, k).unwrap();
+            let b = MatRef::new(&b, k, n, 1, k).unwrap();
+            let lhs = PackedLhs::pack(isa, a).unwrap();
+            let rhs = PackedRhs::pack(isa, b).unwrap();
+            let epilogue = Epilogue {
+                bias: Bias::PerColumn(&bias),
+                activation: Activation::GeluErf,
+                ..Epilogue::NONE
+            };
+            let mut out = vec![0.0; m * n];
+            let mut scratch = Scratch::for_gemm(&ctx, m, n, k).unwrap();
+            for lhs in [Lhs::from(a), Lhs::from(&lhs)] {
+                for rhs in [Rhs::from(b), Rhs::from(&rhs)] {
+                    let count = allocations(|| {
+                        let out = MatMut::row_major(&mut out, m, n).unwrap();
+                        gemm(out, Accum::Add, lhs, rhs, &epilogue, &ctx, &mut scratch).unwrap();
+                    });
+                    assert_eq!(count, 0, "{isa}, {m} x {n} x {k}");
+                }
+            }
+        }
+    }
+}

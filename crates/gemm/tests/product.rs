@@ -1,0 +1,163 @@
+//! The product with everything that can stand around it, against naive loops in `f64`.
+
+#![forbid(unsafe_code)]
+
+mod common;
+
+use common::{Along, CANARY, K, Layout, Matrix, Near, PACKINGS, Sample, edges, numbers, same_bits};
+use mixfold_gemm::{Accum, Context, Epilogue};
+use mixfold_simd::env::isas_under_test;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// What becomes of the old contents.
+#[derive(Clone, Copy, Debug)]
+enum Old {
+    Replaced,
+    Added,
+    Elsewhere(Layout),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    shape: (usize, usize, usize),
+    /// Of the left operand, the right one and the output.
+    layouts: (Layout, Layout, Layout),
+    bias: Along,
+    /// Which of [`Sample::ACTIVATIONS`], counted around.
+    activation: usize,
+    scale: Along,
+    old: Old,
+    seed: u64,
+    /// A value that no finite number has, in the left operand or else in the right one.
+    special: Option<(bool, usize, f64)>,
+}
+
+fn cases<T: Sample>() -> impl Strategy<Value = Case> {
+    let old = prop_oneof![
+        Just(Old::Replaced),
+        Just(Old::Added),
+        select(&Layout::ALL[..]).prop_map(Old::Elsewhere)
+    ];
+    let special =
+        (any::<bool>(), any::<usize>(), select(vec![f64::NAN, f64::INFINITY, -f64::INFINITY]));
+    (
+        (select(edges::<T>(|id| id.rows)), select(edges::<T>(|id| id.cols)), select(&K[..])),
+        (select(&Layout::ALL[..]), select(&Layout::ALL[..]), select(&Layout::DISTINCT[..])),
+        (select(&Along::ALL[..]), 0..6_usize, select(&Along::ALL[..])),
+        (old, any::<u64>(), proptest::option::weighted(0.3, special)),
+    )
+        .prop_map(|(shape, layouts, (bias, activation, scale), (old, seed, special))| Case {
+            shape,
+            layouts,
+            bias,
+            activation,
+            scale,
+            old,
+            seed,
+            special,
+        })
+}
+
+/// Computes it on every instruction set, packed in every way.
+fn check<T: Sample>(case: Case) -> Result<(), TestCaseError> {
+    let Case { shape: (m, n, k), layouts, seed, .. } = case;
+    let mut a = Matrix::<T>::new(layouts.0, m, k, seed);
+    let mut b = Matrix::<T>::new(layouts.1, k, n, seed ^ 1);
+    if let Some((left, place, special)) = case.special {
+        let operand = if left { &mut a } else { &mut b };
+        if !operand.is_empty() {
+            operand.set((place % operand.rows, place % operand.cols), T::of(special));
+        }
+    }
+    let (bias, scale) = (numbers(seed ^ 2, m.max(n)), numbers(seed ^ 3, m.max(n)));
+    let (activation, function) = T::ACTIVATIONS[case.activation % T::ACTIVATIONS.len()];
+    let epilogue = Epilogue {
+        bias: case.bias.of(&bias, m, n),
+        activation,
+        scale: case.scale.of(&scale, m, n),
+    };
+    let mut before = Matrix::<T>::new(layouts.2, m, n, seed ^ 4);
+    let residual = match case.old {
+        Old::Replaced => {
+            before.places().for_each(|at| before.set(at, T::of(f64::NAN)));
+            None
+        }
+        Old::Added => Some(before.clone()),
+        Old::Elsewhere(layout) => Some(Matrix::new(layout, m, n, seed ^ 5)),
+    };
+
+    let finish = |(at, sum): ((usize, usize), Near)| {
+        let sum = common::value(&epilogue.bias, at).map_or(sum, |x| sum.plus(x)).map(function);
+        let sum = common::value(&epilogue.scale, at).map_or(sum, |x| sum.times(x));
+        residual.as_ref().map_or(sum, |residual| sum.plus(residual.at(at)))
+    };
+    let expected: Vec<_> = before.places().zip(common::product(&a, &b)).map(finish).collect();
+
+    let mut fused: Option<Vec<T>> = None;
+    for isa in isas_under_test() {
+        let ctx = Context::with_isa(isa).sequential();
+        let mut unpacked: Option<Vec<T>> = None;
+        for packed in PACKINGS {
+            let mut out = before.clone();
+            let accum = match (case.old, &residual) {
+                (Old::Elsewhere(_), Some(residual)) => Accum::Onto(residual.view()),
+                (Old::Added, _) => Accum::Add,
+                _ => Accum::Replace,
+            };
+            common::run(&ctx, packed, (a.view(), b.view()), &epilogue, out.view_mut(), accum);
+            for (at, near) in out.places().zip(&expected) {
+                let x = out.at(at);
+                prop_assert!(near.admits(x), "{isa}, packed {packed:?}, {at:?}: {x:?}, {near:?}");
+            }
+            prop_assert!(out.gaps().iter().all(|&x| x == T::of(CANARY)), "{isa} wrote to gaps");
+            let first = unpacked.get_or_insert_with(|| out.elements());
+            prop_assert!(same_bits(first, &out.elements()), "{isa}, packed {packed:?}");
+        }
+        if let Some(unpacked) = unpacked.filter(|_| isa.is_fused()) {
+            let first = fused.get_or_insert_with(|| unpacked.clone());
+            prop_assert!(same_bits(first, &unpacked), "{isa} differs from other fused ones");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn f32_is_within_the_bound(case in cases::<f32>()) {
+        check::<f32>(case)?;
+    }
+
+    #[test]
+    fn f64_is_within_the_bound(case in cases::<f64>()) {
+        check::<f64>(case)?;
+    }
+
+    /// One special value reaches one row or one column, and not a bit of the others.
+    #[test]
+    fn special_values_stay_in_their_row_or_column(
+        (m, n, k) in (1..40_usize, 1..80_usize, 1..70_usize),
+        (row, col, left) in (any::<usize>(), any::<usize>(), any::<bool>()),
+        special in select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+        seed: u64,
+    ) {
+        let a = Matrix::<f32>::new(Layout::RowMajor, m, k, seed);
+        let b = Matrix::<f32>::new(Layout::ColumnMajor, k, n, seed ^ 1);
+        let (mut a_special, mut b_special) = (a.clone(), b.clone());
+        let hit = if left { (row % m, col % k) } else { (row % k, col % n) };
+        if left { &mut a_special } else { &mut b_special }.set(hit, special);
+        for isa in isas_under_test() {
+            let clean = common::plain(isa, a.view(), b.view());
+            let out = common::plain(isa, a_special.view(), b_special.view());
+            for at in out.places() {
+                if if left { at.0 == hit.0 } else { at.1 == hit.1 } {
+                    prop_assert!(!out.at(at).is_finite(), "{isa} at {at:?}");
+                } else {
+                    prop_assert_eq!(out.at(at), clean.at(at), "{} at {:?}", isa, at);
+                }
+            }
+        }
+    }
+}
