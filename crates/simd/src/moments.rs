@@ -59,13 +59,40 @@ impl Kernel for Of<'_> {
     type Out = Moments;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Moments {
-        let x = self.0;
-        if x.is_empty() {
+        let count = self.0.len() as f64;
+        let center = sums(s, self.0, 0.0).center(count);
+        sums(s, self.0, center).moments(count, center)
+    }
+}
+
+/// Sums about a center c.
+struct Sums {
+    /// Σ(x − c)
+    deviations: f64,
+    /// Σ(x − c)²
+    squares: f64,
+}
+
+impl Sums {
+    /// From the partial sums.
+    #[inline(always)]
+    fn of(deviations: [f32; PARTIAL_SUMS], squares: [f32; PARTIAL_SUMS]) -> Self {
+        Sums { deviations: pairwise(deviations), squares: pairwise(squares) }
+    }
+
+    /// The mean of `count` numbers from sums about 0, to be the next center.
+    #[inline(always)]
+    fn center(&self, count: f64) -> f32 {
+        (self.deviations / count) as f32
+    }
+
+    /// Of `count` numbers.
+    #[inline(always)]
+    fn moments(&self, count: f64, center: f32) -> Moments {
+        let Sums { deviations, squares } = self;
+        if count == 0.0 {
             return Moments::default();
         }
-        let count = x.len() as f64;
-        let center = (sums(s, x, 0.0).deviations / count) as f32;
-        let Sums { deviations, squares } = sums(s, x, center);
         let variance = (squares - deviations * deviations / count) / count;
         Moments {
             mean: (f64::from(center) + deviations / count) as f32,
@@ -75,11 +102,16 @@ impl Kernel for Of<'_> {
     }
 }
 
-struct Sums {
-    /// Σ(x − c)
-    deviations: f64,
-    /// Σ(x − c)²
-    squares: f64,
+/// The sum, pair by pair, in `f64`.
+#[inline(always)]
+fn pairwise(sums: [f32; PARTIAL_SUMS]) -> f64 {
+    let mut sums = sums.map(f64::from);
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+    }
+    sums[0]
 }
 
 #[inline(always)]
@@ -95,7 +127,7 @@ fn sums<S: Simd>(s: S, x: &[f32], center: f32) -> Sums {
         group[..rest.len()].copy_from_slice(rest);
         partial.add(s, &group);
     }
-    Sums { deviations: total(s, partial.deviations), squares: total(s, partial.squares) }
+    Sums::of(lanes(s, partial.deviations), lanes(s, partial.squares))
 }
 
 /// The partial sums, in as many vectors as it takes, of which there are at most two.
@@ -125,20 +157,14 @@ impl<S: Simd> PartialSums<S> {
     }
 }
 
-/// The sum of all partial sums.
+/// The first lanes of some vectors.
 #[inline(always)]
-fn total<S: Simd>(_: S, vectors: [S::F32; 2]) -> f64 {
+fn lanes<S: Simd, const N: usize>(_: S, vectors: [S::F32; N]) -> [f32; PARTIAL_SUMS] {
     let mut lanes = [0.0; PARTIAL_SUMS];
     for (lanes, vector) in lanes.chunks_exact_mut(S::F32::LANES).zip(vectors) {
         vector.write_to(lanes);
     }
-    let mut sums = lanes.map(f64::from);
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-    }
-    sums[0]
+    lanes
 }
 
 struct OfColumns<'m, F> {
@@ -151,42 +177,56 @@ impl<'a, F: Fn(usize) -> &'a [f32]> Kernel for OfColumns<'_, F> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (lanes, count) = (S::F32::LANES, self.rows as f64);
-        for (group, moments) in self.moments.chunks_mut(lanes).enumerate() {
-            let first = group * lanes;
-            let row = |i| S::F32::from_slice(s, &(self.row)(i)[first..][..moments.len()]);
-            let means = column_sums(s, self.rows, row).map(|sum| (sum / count) as f32);
-            let center = S::F32::from_slice(s, &means);
-            let squares = column_sums(s, self.rows, |i| (row(i) - center) * (row(i) - center));
-            for ((moments, mean), squares) in moments.iter_mut().zip(means).zip(squares) {
-                *moments = match self.rows {
-                    0 => Moments::default(),
-                    _ => Moments { mean, variance: (squares / count) as f32 },
-                };
+        let OfColumns { rows, row, moments } = self;
+        let count = rows as f64;
+        for (group, moments) in moments.chunks_mut(S::F32::LANES).enumerate() {
+            let columns = (group * S::F32::LANES, moments.len());
+            let sums = column_sums(s, rows, &row, columns, [0.0; PARTIAL_SUMS]);
+            let centers = sums.map(|sums| sums.center(count));
+            let sums = column_sums(s, rows, &row, columns, centers);
+            for ((moments, sums), center) in moments.iter_mut().zip(sums).zip(centers) {
+                *moments = sums.moments(count, center);
             }
         }
     }
 }
 
-/// Σ f(i) over the rows, lane by lane.
+/// The sums of each of the columns from `first` on, `len` of them, at most [`Vector::LANES`].
 #[inline(always)]
-fn column_sums<S: Simd>(s: S, rows: usize, f: impl Fn(usize) -> S::F32) -> [f64; PARTIAL_SUMS] {
-    let mut sums = [S::F32::splat(s, 0.0); PARTIAL_SUMS];
+fn column_sums<'a, S: Simd>(
+    s: S,
+    rows: usize,
+    row: &impl Fn(usize) -> &'a [f32],
+    (first, len): (usize, usize),
+    centers: [f32; PARTIAL_SUMS],
+) -> [Sums; PARTIAL_SUMS] {
+    let center = S::F32::from_slice(s, &centers);
+    let mut deviations = [S::F32::splat(s, 0.0); PARTIAL_SUMS];
+    let mut squares = deviations;
     for top in (0..rows).step_by(PARTIAL_SUMS) {
-        for (i, sum) in sums.iter_mut().enumerate() {
+        for (i, (deviations, squares)) in deviations.iter_mut().zip(&mut squares).enumerate() {
             if top + i < rows {
-                *sum = *sum + f(top + i);
+                let d = S::F32::from_slice(s, &row(top + i)[first..][..len]) - center;
+                *deviations = *deviations + d;
+                *squares = *squares + d * d;
             }
         }
     }
-    // At most as many lanes as partial sums.
-    let mut total = [0.0; PARTIAL_SUMS];
-    for sum in sums {
-        let mut lanes = [0.0; PARTIAL_SUMS];
-        sum.write_to(&mut lanes);
-        for (total, lane) in total.iter_mut().zip(lanes) {
-            *total += f64::from(lane);
+    let (deviations, squares) = (transposed(s, deviations), transposed(s, squares));
+    core::array::from_fn(|column| Sums::of(deviations[column], squares[column]))
+}
+
+/// The lanes of the vectors: first those number 0 of each one.
+#[inline(always)]
+fn transposed<S: Simd>(
+    s: S,
+    vectors: [S::F32; PARTIAL_SUMS],
+) -> [[f32; PARTIAL_SUMS]; PARTIAL_SUMS] {
+    let mut columns = [[0.0; PARTIAL_SUMS]; PARTIAL_SUMS];
+    for (i, vector) in vectors.into_iter().enumerate() {
+        for (column, lane) in columns.iter_mut().zip(lanes(s, [vector])) {
+            column[i] = lane;
         }
     }
-    total
+    columns
 }

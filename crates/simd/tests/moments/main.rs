@@ -1,5 +1,7 @@
 //! [`Moments`] against sums in `f64`, with the bounds of its documentation.
 
+mod columns;
+
 use mixfold_simd::env;
 use mixfold_simd::moments::Moments;
 use proptest::prelude::*;
