@@ -8,14 +8,15 @@
 
 use mixfold_gemm::{
     Bias, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedLhs,
-    PanelsMut, PartialSums, Scratch, ScratchLen, multiply, panels_len, par_blocks, par_columns,
+    PanelsMut, PartialSums, Prologue, Scratch, multiply, panels_len, par_blocks, par_columns,
     sums_len,
 };
 use mixfold_simd::Isa;
 
-use crate::memory::{Memory, Parts};
+use crate::layers::Layers;
 use crate::norm::{Along, column_statistics, row_statistics};
 use crate::op::input;
+use crate::task::{Cut, Memory, Parts};
 use crate::{Axes, AxisOp, MixError, Norm};
 
 /// Elements that may stay in the second level cache beside what passes through.
@@ -23,109 +24,80 @@ const CACHE: usize = 350_000;
 /// Hidden units of a chunk, where the weights do not fit.
 const CHUNK: usize = 256;
 
-#[derive(Debug)]
-pub(crate) enum Layers {
-    Linear(PackedLhs<f32>),
-    /// The two matrices, cut along the hidden units.
-    Mlp(Vec<(PackedLhs<f32>, PackedLhs<f32>)>),
+/// Hidden units of a chunk: all where the weights stay in the cache.
+pub(crate) fn chunk(axis: usize, hidden: usize, out: usize) -> usize {
+    let weights = hidden.saturating_mul(axis.saturating_add(out));
+    if weights <= CACHE { hidden.max(1) } else { CHUNK }
 }
 
-impl Layers {
-    pub(crate) fn mlp(
-        isa: Isa,
-        first: MatRef<'_, f32>,
-        second: MatRef<'_, f32>,
-    ) -> Result<Self, GemmError> {
-        let hidden = first.rows();
-        let weights = hidden.saturating_mul(first.cols().saturating_add(second.rows()));
-        let chunk = if weights <= CACHE { hidden.max(1) } else { CHUNK };
-        let cut = |start: usize| {
-            let len = chunk.min(hidden - start);
-            Ok((
-                PackedLhs::pack(isa, first.block(start, 0, len, first.cols())?)?,
-                PackedLhs::pack(isa, second.block(0, start, second.rows(), len)?)?,
-            ))
-        };
-        (0..hidden).step_by(chunk).map(cut).collect::<Result<_, _>>().map(Layers::Mlp)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Layers::Linear(weight) => weight.bytes(),
-            Layers::Mlp(chunks) => chunks.iter().map(|(a, b)| a.bytes() + b.bytes()).sum(),
+/// Tasks of some columns each; what they share are the statistics of rows, if there are any.
+pub(crate) fn cut(
+    op: &AxisOp,
+    layers: &Layers<PackedLhs<f32>>,
+    axes: Axes,
+    ctx: &Context,
+) -> Result<Cut, MixError> {
+    let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
+    let panel = kernel.cols;
+    let (width, parts) = match layers {
+        Layers::Linear(_) => {
+            (panel, Parts { sums: sums_len(kernel, out, axis, panel)?, ..Parts::default() })
         }
-    }
-}
-
-/// How the work is cut, and which memory it needs.
-pub(crate) struct Cut {
-    /// Columns of a task.
-    width: usize,
-    parts: Parts,
-    /// Rows of which statistics are taken before the tasks.
-    rows: usize,
-    pub(crate) scratch: ScratchLen,
-}
-
-impl Cut {
-    pub(crate) fn new(
-        op: &AxisOp,
-        layers: &Layers,
-        axes: Axes,
-        ctx: &Context,
-    ) -> Result<Self, MixError> {
-        axes.elements()?;
-        let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
-        let width = kernel.cols;
-        let (width, mut parts) = match layers {
-            Layers::Linear(_) => {
-                (width, Parts { sums: sums_len(kernel, out, axis, width)?, ..Parts::default() })
-            }
-            Layers::Mlp(chunks) => {
-                let chunk = chunks.first().map_or(0, |(first, _)| first.rows());
-                let (width, total, second) = if chunks.len() == 1 {
-                    (width, 0, sums_len(kernel, out, chunk, width)?)
-                } else {
-                    // Tasks enough for all workers, if the columns are as many.
-                    let columns = axes.inner.div_ceil(ctx.workers().div_ceil(axes.outer.max(1)));
-                    let fits = CACHE / (axis + chunk + out).max(1);
-                    let width = fits.min(columns).max(1).next_multiple_of(width);
-                    (width, panels_len(kernel, out, width)?, 0)
-                };
-                let sums = sums_len(kernel, chunk, axis, width)?.max(second);
-                let hidden = panels_len(kernel, chunk, width)?;
-                (width, Parts { hidden, total, sums, ..Parts::default() })
-            }
-        };
-        parts.input = panels_len(kernel, axis, width)?;
-        let norm = op.norm.as_ref();
-        let statistics = |along| norm.is_some_and(|norm| norm.statistics(along).is_some());
-        parts.statistics = if statistics(Along::Axis) { width } else { 0 };
-        let rows = if statistics(Along::Inner) { axes.outer * axis } else { 0 };
-        let (shared, each) = (rows.saturating_mul(2), parts.len());
-        let scratch = ScratchLen { shared, each, workers: ctx.workers() };
-        Ok(Cut { width, parts, rows, scratch })
-    }
+        Layers::Mlp(chunks) => {
+            let units = chunks.first().map_or(0, |chunk| chunk.units);
+            let (width, total, second) = if chunks.len() == 1 {
+                (panel, 0, sums_len(kernel, out, units, panel)?)
+            } else {
+                // Tasks enough for all workers, if the columns are as many.
+                let columns = axes.inner.div_ceil(ctx.workers().div_ceil(axes.outer.max(1)));
+                let rows = axis.saturating_add(units).saturating_add(out);
+                let width = (CACHE / rows.max(1)).min(columns).max(1).next_multiple_of(panel);
+                (width, panels_len(kernel, out, width)?, 0)
+            };
+            let sums = sums_len(kernel, units, axis, width)?.max(second);
+            (
+                width,
+                Parts {
+                    hidden: panels_len(kernel, units, width)?,
+                    total,
+                    sums,
+                    ..Parts::default()
+                },
+            )
+        }
+    };
+    let norm = op.norm.as_ref();
+    let along_axis = norm.is_some_and(|norm| norm.along() == Along::Axis);
+    let parts = Parts {
+        input: panels_len(kernel, axis, width)?,
+        statistics: if along_axis { width } else { 0 },
+        ..parts
+    };
+    let of_rows = norm.is_some_and(|norm| norm.statistics(Along::Inner).is_some());
+    let rows = if of_rows { axes.outer * axis } else { 0 };
+    let tasks = axes.outer.saturating_mul(axes.inner.div_ceil(width));
+    Ok(Cut::new(width, tasks, rows.saturating_mul(2), parts, ctx))
 }
 
 pub(crate) fn run(
     op: &AxisOp,
-    layers: &Layers,
+    layers: &Layers<PackedLhs<f32>>,
     x: Option<&[f32]>,
     y: &mut [f32],
     axes: Axes,
     ctx: &Context,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), MixError> {
-    let cut = Cut::new(op, layers, axes, ctx)?;
-    let (shared, workers) = scratch.take(cut.scratch)?;
+    let Cut { size: width, parts, scratch: len } = cut(op, layers, axes, ctx)?;
+    let (shared, workers) = scratch.take(len)?;
     let Axes { outer, axis, inner } = axes;
     let x = x.map(|x| MatRef::row_major(x, outer * axis, inner)).transpose()?;
     let y = MatMut::row_major(y, outer * op.out(), inner)?;
+    let rows = shared.len() / 2;
     if let Some(eps) = op.norm.as_ref().and_then(|norm| norm.statistics(Along::Inner)) {
         let source = input(x, &y);
-        let statistics = MatMut::row_major(shared, 2, cut.rows)?;
-        let share = cut.rows.div_ceil(ctx.workers()).max(1);
+        let statistics = MatMut::row_major(shared, 2, rows)?;
+        let share = rows.div_ceil(workers.len()).max(1);
         par_columns(ctx.pool(), statistics, share, workers, |_, at, block| {
             let rows = (at.col..at.col + block.cols()).map_while(|i| source.row(i));
             let (mean, rstd) = block.split_rows(1);
@@ -133,14 +105,14 @@ pub(crate) fn run(
             row_statistics(ctx.isa(), rows, eps, mean, rstd.into_slice().unwrap_or_default());
         })?;
     }
-    let (means, rstds) = shared.split_at(cut.rows);
-    par_blocks(ctx.pool(), y, (op.out(), cut.width), workers, |memory, at, block| {
+    let (means, rstds) = shared.split_at(rows);
+    par_blocks(ctx.pool(), y, (op.out(), width), workers, |memory, at, block| {
         let top = at.row / op.out() * axis;
         let of_image = |all| <[f32]>::get(all, top..top + axis).unwrap_or_default();
-        let rows = (of_image(means), of_image(rstds));
+        let statistics = (of_image(means), of_image(rstds));
         let part = || {
             let x = x.map(|x| x.block(top, at.col, axis, block.cols())).transpose()?;
-            task(op, layers, ctx.isa(), (x, block), at.col, rows, cut.parts.carve(memory))
+            task(op, layers, ctx.isa(), (x, block), at.col, statistics, parts.carve(memory))
         };
         part().expect("shapes have been compared");
     })?;
@@ -150,52 +122,45 @@ pub(crate) fn run(
 /// Computes the output's `block`, whose first column is `col`, from `x` or in place.
 fn task(
     op: &AxisOp,
-    layers: &Layers,
+    layers: &Layers<PackedLhs<f32>>,
     isa: Isa,
     (x, block): (Option<MatRef<'_, f32>>, MatMut<'_, f32>),
     col: usize,
-    rows: (&[f32], &[f32]),
+    of_rows: (&[f32], &[f32]),
     memory: Memory<'_>,
 ) -> Result<(), GemmError> {
     let Memory { input: packed, hidden, total, sums, statistics } = memory;
     let width = block.cols();
     let mut packed = PanelsMut::new(isa, packed, op.axis(), width)?;
-    pack(op.norm.as_ref(), isa, input(x, &block), &mut packed, col, rows, statistics)?;
+    pack(op.norm.as_ref(), isa, input(x, &block), &mut packed, col, of_rows, statistics)?;
     let packed = packed.as_ref();
 
     let last = Epilogue { bias: Bias::PerRow(&op.bias), ..Epilogue::NONE };
     let out = Out::Matrix(block, op.accum(x));
-    let mut first_unit = 0;
-    let mut hidden_units =
-        |first: &PackedLhs<f32>, target: &mut PanelsMut<'_, f32>, sums: &mut _| {
-            let units = first_unit..first_unit + first.rows();
-            first_unit = units.end;
-            let bias = Bias::PerRow(&op.hidden_bias[units]);
-            let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
-            multiply(isa, first.as_tiles(), packed, &epilogue, Out::Panels(target.reborrow()), sums)
-        };
-    match layers {
+    let chunks = match layers {
         Layers::Linear(weight) => {
             let epilogue = Epilogue { activation: op.activation, ..last };
-            multiply(isa, weight.as_tiles(), packed, &epilogue, out, sums)
+            return multiply(isa, weight.as_tiles(), packed, &epilogue, out, sums);
         }
-        Layers::Mlp(chunks) => match &chunks[..] {
-            [(first, second)] => {
-                let mut target = PanelsMut::new(isa, hidden, first.rows(), width)?;
-                hidden_units(first, &mut target, sums)?;
-                multiply(isa, second.as_tiles(), target.as_ref(), &last, out, sums)
-            }
-            chunks => {
-                let mut total = PartialSums::new(isa, total, op.out(), width)?;
-                for (first, second) in chunks {
-                    let mut target = PanelsMut::new(isa, &mut *hidden, first.rows(), width)?;
-                    hidden_units(first, &mut target, sums)?;
-                    total.add(isa, second.as_tiles(), target.as_ref())?;
-                }
-                total.finish(isa, &last, out)
-            }
-        },
+        Layers::Mlp(chunks) => chunks,
+    };
+    let mut total = match chunks.len() {
+        1 => None,
+        _ => Some(PartialSums::new(isa, total, op.out(), width)?),
+    };
+    for chunk in chunks {
+        let bias = Bias::PerRow(&chunk.bias);
+        let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
+        let mut units = PanelsMut::new(isa, &mut *hidden, chunk.units, width)?;
+        let target = Out::Panels(units.reborrow());
+        multiply(isa, chunk.first.as_tiles(), packed, &epilogue, target, sums)?;
+        let (second, units) = (chunk.second.as_tiles(), units.as_ref());
+        match &mut total {
+            Some(total) => total.add(isa, second, units)?,
+            None => return multiply(isa, second, units, &last, out, sums),
+        }
     }
+    total.map_or(Ok(()), |total| total.finish(isa, &last, out))
 }
 
 /// Packs `x`, whose first column is `col` of the tensor, with the norm on the way.
@@ -208,26 +173,27 @@ fn pack(
     (row_means, row_rstds): (&[f32], &[f32]),
     (means, rstds): (&mut [f32], &mut [f32]),
 ) -> Result<(), GemmError> {
+    let (axis, width) = (x.rows(), x.cols());
     let prologue = match norm {
-        None => mixfold_gemm::Prologue::NONE,
-        Some(norm) => {
-            let (axis, width) = (x.rows(), x.cols());
-            if let Some(eps) = norm.statistics(Along::Axis) {
-                column_statistics(isa, x, eps, &mut means[..width], &mut rstds[..width]);
-            }
-            match norm.along() {
-                Along::Inner => norm.prologue(
-                    (Broadcast::PerRow(row_means), Broadcast::PerRow(row_rstds)),
-                    Broadcast::PerColumn,
-                    (col, width),
-                ),
-                Along::Axis => norm.prologue(
-                    (Broadcast::PerColumn(&means[..width]), Broadcast::PerColumn(&rstds[..width])),
+        None => Prologue::NONE,
+        Some(norm) => match norm.along() {
+            Along::Inner => norm.prologue(
+                (Broadcast::PerRow(row_means), Broadcast::PerRow(row_rstds)),
+                Broadcast::PerColumn,
+                (col, width),
+            ),
+            Along::Axis => {
+                let (means, rstds) = (&mut means[..width], &mut rstds[..width]);
+                if let Some(eps) = norm.statistics(Along::Axis) {
+                    column_statistics(isa, x, eps, means, rstds);
+                }
+                norm.prologue(
+                    (Broadcast::PerColumn(means), Broadcast::PerColumn(rstds)),
                     Broadcast::PerRow,
                     (0, axis),
-                ),
+                )
             }
-        }
+        },
     };
     target.pack(isa, x, &prologue)
 }

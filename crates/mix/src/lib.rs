@@ -20,18 +20,21 @@
 #![forbid(unsafe_code)]
 
 mod axes;
+mod describe;
 mod error;
+mod layers;
 mod left;
 mod mean;
-mod memory;
 mod norm;
 mod op;
 mod patch;
 mod right;
+mod task;
 
 pub use axes::Axes;
+pub use describe::{AxisLinear, AxisMlp};
 pub use error::MixError;
 pub use mean::mean_axis;
 pub use norm::Norm;
-pub use op::{AxisLinear, AxisMlp, AxisOp, Side};
+pub use op::{AxisOp, Side};
 pub use patch::PatchEmbed;

@@ -1,7 +1,7 @@
 //! Norms, in front of an operator or alone.
 
 use mixfold_gemm::{Broadcast, Context, MatMut, MatRef, Prologue, Scratch, ScratchLen, par_rows};
-use mixfold_simd::moments::Moments;
+use mixfold_simd::moments::{Moments, Of};
 use mixfold_simd::{Isa, Kernel, Simd, Vector};
 
 use crate::{Axes, MixError};
@@ -97,6 +97,31 @@ impl Norm {
         (&self.gamma[first..][..len], &self.beta[first..][..len])
     }
 
+    /// How [`apply`](Self::apply) sees the tensor.
+    fn matrix(&self, axes: Axes) -> Matrix {
+        let Axes { outer, axis, inner } = axes;
+        match (self.along, inner) {
+            // An inner axis of length 1 leaves the mixed one adjacent.
+            (Along::Axis, 1) => Matrix { along: Along::Inner, rows: outer, width: axis },
+            (along, _) => Matrix { along, rows: outer.saturating_mul(axis), width: inner },
+        }
+    }
+
+    /// Memory for [`apply`](Self::apply), so that it allocates nothing.
+    ///
+    /// # Errors
+    /// If γ and β do not have the length of their axis, or the shape does not fit the address space.
+    pub fn scratch_len(&self, axes: Axes, ctx: &Context) -> Result<ScratchLen, MixError> {
+        axes.elements()?;
+        self.check(axes.axis, Some(axes.inner))?;
+        let Matrix { along, rows, width } = self.matrix(axes);
+        let (each, tasks) = match along {
+            Along::Axis => (width.saturating_mul(2), axes.outer),
+            Along::Inner => (0, rows),
+        };
+        Ok(ScratchLen { shared: 0, each, workers: ctx.workers().min(tasks) })
+    }
+
     /// Normalises `x` in place.
     ///
     /// # Errors
@@ -109,29 +134,25 @@ impl Norm {
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
         axes.check("input", x.len())?;
-        self.check(axes.axis, Some(axes.inner))?;
-        let Axes { outer, axis, inner } = axes;
+        let len = self.scratch_len(axes, ctx)?;
         if x.is_empty() {
             return Ok(());
         }
-        // An inner axis of length 1 leaves the mixed one adjacent.
-        let (along, rows, width) = match (self.along, inner) {
-            (Along::Axis, 1) => (Along::Inner, outer, axis),
-            (along, _) => (along, outer * axis, inner),
-        };
+        let Matrix { along, rows, width } = self.matrix(axes);
         let matrix = MatMut::row_major(x, rows, width)?;
-        let workers = ctx.workers();
-        let each = if along == Along::Axis { 2 * width } else { 0 };
-        let (_, memory) = scratch.take(ScratchLen { shared: 0, each, workers })?;
-        let block = if along == Along::Axis { axis } else { rows.div_ceil(workers) };
-        par_rows(ctx.pool(), matrix, block, memory, |memory, _, block| {
+        let (_, workers) = scratch.take(len)?;
+        let rows = match along {
+            Along::Axis => axes.axis,
+            Along::Inner => rows.div_ceil(workers.len()),
+        };
+        par_rows(ctx.pool(), matrix, rows, workers, |memory, _, block| {
             let x = block.into_slice().unwrap_or_default();
             match along {
                 Along::Inner => ctx.isa().run(Rows { norm: self, x, width }),
                 Along::Axis => {
                     let (mean, rstd) = memory[..2 * width].split_at_mut(width);
                     if let Some(eps) = self.eps {
-                        let x = MatRef::row_major(x, axis, width).expect("the block is whole");
+                        let x = MatRef::row_major(x, axes.axis, width).expect("a whole image");
                         column_statistics(ctx.isa(), x, eps, mean, rstd);
                     }
                     ctx.isa().run(Columns { norm: self, x, mean, rstd });
@@ -140,6 +161,13 @@ impl Norm {
         })?;
         Ok(())
     }
+}
+
+/// A tensor as a matrix of `rows` rows; γ and β go along the row, or ([`Along::Axis`]) down.
+struct Matrix {
+    along: Along,
+    rows: usize,
+    width: usize,
 }
 
 /// Mean and 1/√(σ² + eps) of each column of a matrix whose columns are adjacent.
@@ -194,14 +222,18 @@ impl Kernel for Rows<'_> {
     fn run<S: Simd>(self, s: S) {
         let Rows { norm, x, width } = self;
         for row in x.chunks_exact_mut(width) {
-            let statistics = norm.eps.map(|eps| {
-                let moments = s.enter(mixfold_simd::moments::Of(row));
-                (S::F32::splat(s, moments.mean), S::F32::splat(s, moments.rstd(eps)))
-            });
+            let (mean, rstd) = match norm.eps {
+                Some(eps) => {
+                    let moments = s.enter(Of(row));
+                    (moments.mean, moments.rstd(eps))
+                }
+                None => (0.0, 1.0),
+            };
+            let (mean, rstd) = (S::F32::splat(s, mean), S::F32::splat(s, rstd));
             for (i, x) in row.chunks_mut(S::F32::LANES).enumerate() {
                 let (gamma, beta) = norm.parameters(i * S::F32::LANES, x.len());
                 let mut y = S::F32::from_slice(s, x);
-                if let Some((mean, rstd)) = statistics {
+                if norm.eps.is_some() {
                     y = (y - mean) * rstd;
                 }
                 y.mul_add(S::F32::from_slice(s, gamma), S::F32::from_slice(s, beta)).write_to(x);
@@ -227,11 +259,11 @@ impl Kernel for Columns<'_> {
         for (row, (&gamma, &beta)) in x.chunks_exact_mut(mean.len()).zip(parameters) {
             let (gamma, beta) = (S::F32::splat(s, gamma), S::F32::splat(s, beta));
             for (i, x) in row.chunks_mut(S::F32::LANES).enumerate() {
-                let of =
-                    |values: &[f32]| S::F32::from_slice(s, &values[i * S::F32::LANES..][..x.len()]);
                 let mut y = S::F32::from_slice(s, x);
                 if norm.eps.is_some() {
-                    y = (y - of(mean)) * of(rstd);
+                    let mean = &mean[i * S::F32::LANES..][..x.len()];
+                    let rstd = &rstd[i * S::F32::LANES..][..x.len()];
+                    y = (y - S::F32::from_slice(s, mean)) * S::F32::from_slice(s, rstd);
                 }
                 y.mul_add(gamma, beta).write_to(x);
             }

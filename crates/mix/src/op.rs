@@ -1,4 +1,4 @@
-//! Operators along an axis: their description, and their packed form.
+//! Operators along an axis, ready to run.
 
 use core::fmt;
 
@@ -7,7 +7,8 @@ use mixfold_gemm::{
 };
 use mixfold_simd::Isa;
 
-use crate::norm::Along;
+use crate::describe::Surroundings;
+use crate::layers::Layers;
 use crate::{Axes, MixError, Norm, left, right};
 
 /// On which side of the product the weights stand.
@@ -28,170 +29,10 @@ impl fmt::Display for Side {
     }
 }
 
-/// What surrounds the matrices of an operator.
-#[derive(Clone, Debug, Default)]
-struct Surroundings {
-    norm: Option<Norm>,
-    activation: Activation,
-    residual: bool,
-}
-
-/// A linear map along an axis: `y = activation(W·norm(x) + b)`, plus `x` with a residual connection.
-///
-/// A description with borrowed weights; [`pack`](Self::pack) makes it ready to run.
-#[derive(Clone, Debug)]
-pub struct AxisLinear<'a> {
-    weight: MatRef<'a, f32>,
-    bias: Vec<f32>,
-    around: Surroundings,
-}
-
-impl<'a> AxisLinear<'a> {
-    /// With `weight` of `[out, axis]`, as checkpoints store it (a weight of `[axis, out]` is passed
-    /// transposed).
-    pub fn new(weight: MatRef<'a, f32>) -> Self {
-        let bias = vec![0.0; weight.rows()];
-        AxisLinear { weight, bias, around: Surroundings::default() }
-    }
-
-    /// With a bias, one number for each output of the axis.
-    ///
-    /// # Errors
-    /// If it does not have as many elements as the weight has rows.
-    pub fn bias(self, bias: &[f32]) -> Result<Self, MixError> {
-        Ok(AxisLinear { bias: checked("bias", bias, self.weight.rows())?, ..self })
-    }
-
-    /// With a norm in front.
-    ///
-    /// # Errors
-    /// If γ or β go along the mixed axis and do not have its length.
-    pub fn norm(mut self, norm: Norm) -> Result<Self, MixError> {
-        norm.check(self.weight.cols(), None)?;
-        self.around.norm = Some(norm);
-        Ok(self)
-    }
-
-    /// With an activation behind the bias.
-    pub fn activation(mut self, activation: Activation) -> Self {
-        self.around.activation = activation;
-        self
-    }
-
-    /// With the input added to the output.
-    pub fn residual(mut self) -> Self {
-        self.around.residual = true;
-        self
-    }
-
-    /// Packs the weights for one instruction set and side.
-    ///
-    /// # Errors
-    /// If a residual connection joins lengths that differ, or a norm goes along an inner axis that
-    /// the side does not have.
-    pub fn pack(self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
-        let (out, axis) = (self.weight.rows(), self.weight.cols());
-        let weights = match side {
-            Side::Left => Weights::Left(left::Layers::Linear(PackedLhs::pack(isa, self.weight)?)),
-            Side::Right => Weights::Right(right::Layers::Linear(PackedRhs::pack(
-                isa,
-                self.weight.transpose(),
-            )?)),
-        };
-        AxisOp::new(isa, (axis, out), weights, Vec::new(), self.bias, self.around)
-    }
-}
-
-/// A two-layer perceptron along an axis: `y = W₂·activation(W₁·norm(x) + b₁) + b₂`, plus `x` with a
-/// residual connection.
-///
-/// A description with borrowed weights; [`pack`](Self::pack) makes it ready to run.
-#[derive(Clone, Debug)]
-pub struct AxisMlp<'a> {
-    first: MatRef<'a, f32>,
-    second: MatRef<'a, f32>,
-    hidden_bias: Vec<f32>,
-    bias: Vec<f32>,
-    around: Surroundings,
-}
-
-impl<'a> AxisMlp<'a> {
-    /// With `first` of `[hidden, axis]` and `second` of `[out, hidden]`, as checkpoints store them
-    /// (the other way round they are passed transposed).
-    ///
-    /// # Errors
-    /// If the two do not agree in `hidden`.
-    pub fn new(first: MatRef<'a, f32>, second: MatRef<'a, f32>) -> Result<Self, MixError> {
-        if first.rows() != second.cols() {
-            return Err(MixError::Hidden { first: first.rows(), second: second.cols() });
-        }
-        let (hidden_bias, bias) = (vec![0.0; first.rows()], vec![0.0; second.rows()]);
-        Ok(AxisMlp { first, second, hidden_bias, bias, around: Surroundings::default() })
-    }
-
-    /// With biases, one number for each hidden unit and one for each output of the axis.
-    ///
-    /// # Errors
-    /// If they do not have as many elements.
-    pub fn bias(self, hidden: &[f32], out: &[f32]) -> Result<Self, MixError> {
-        let hidden_bias = checked("hidden bias", hidden, self.first.rows())?;
-        Ok(AxisMlp { hidden_bias, bias: checked("bias", out, self.second.rows())?, ..self })
-    }
-
-    /// With a norm in front.
-    ///
-    /// # Errors
-    /// If γ or β go along the mixed axis and do not have its length.
-    pub fn norm(mut self, norm: Norm) -> Result<Self, MixError> {
-        norm.check(self.first.cols(), None)?;
-        self.around.norm = Some(norm);
-        Ok(self)
-    }
-
-    /// With an activation between the layers.
-    pub fn activation(mut self, activation: Activation) -> Self {
-        self.around.activation = activation;
-        self
-    }
-
-    /// With the exact GELU between the layers.
-    pub fn gelu(self) -> Self {
-        self.activation(Activation::GeluErf)
-    }
-
-    /// With the input added to the output.
-    pub fn residual(mut self) -> Self {
-        self.around.residual = true;
-        self
-    }
-
-    /// Packs the weights for one instruction set and side.
-    ///
-    /// # Errors
-    /// If a residual connection joins lengths that differ, or a norm goes along an inner axis that
-    /// the side does not have.
-    pub fn pack(self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
-        let (axis, out) = (self.first.cols(), self.second.rows());
-        let weights = match side {
-            Side::Left => Weights::Left(left::Layers::mlp(isa, self.first, self.second)?),
-            Side::Right => Weights::Right(right::Layers::mlp(isa, self.first, self.second)?),
-        };
-        AxisOp::new(isa, (axis, out), weights, self.hidden_bias, self.bias, self.around)
-    }
-}
-
-fn checked(what: &'static str, values: &[f32], expected: usize) -> Result<Vec<f32>, MixError> {
-    if values.len() == expected {
-        Ok(values.to_vec())
-    } else {
-        Err(MixError::Parameter { what, expected, found: values.len() })
-    }
-}
-
 #[derive(Debug)]
-enum Weights {
-    Left(left::Layers),
-    Right(right::Layers),
+pub(crate) enum Weights {
+    Left(Layers<PackedLhs<f32>>),
+    Right(Layers<PackedRhs<f32>>),
 }
 
 /// An operator along an axis with its weights packed: what [`AxisLinear`] and [`AxisMlp`] become.
@@ -204,7 +45,6 @@ pub struct AxisOp {
     axis: usize,
     out: usize,
     weights: Weights,
-    pub(crate) hidden_bias: Vec<f32>,
     pub(crate) bias: Vec<f32>,
     pub(crate) norm: Option<Norm>,
     pub(crate) activation: Activation,
@@ -212,23 +52,15 @@ pub struct AxisOp {
 }
 
 impl AxisOp {
-    fn new(
+    pub(crate) fn new(
         isa: Isa,
         (axis, out): (usize, usize),
         weights: Weights,
-        hidden_bias: Vec<f32>,
         bias: Vec<f32>,
         around: Surroundings,
-    ) -> Result<Self, MixError> {
+    ) -> Self {
         let Surroundings { norm, activation, residual } = around;
-        if residual && axis != out {
-            return Err(MixError::InPlace { axis, out });
-        }
-        let inner_norm = norm.as_ref().is_some_and(|norm| norm.along() == Along::Inner);
-        if inner_norm && matches!(weights, Weights::Right(_)) {
-            return Err(MixError::InnerNorm);
-        }
-        Ok(AxisOp { isa, axis, out, weights, hidden_bias, bias, norm, activation, residual })
+        AxisOp { isa, axis, out, weights, bias, norm, activation, residual }
     }
 
     /// Length of the mixed axis before.
@@ -268,7 +100,8 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.check(axes, x.len(), ctx)?;
+        axes.check("input", x.len())?;
+        self.check(axes, ctx)?;
         if self.axis != self.out {
             return Err(MixError::InPlace { axis: self.axis, out: self.out });
         }
@@ -287,13 +120,13 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.check(axes, x.len(), ctx)?;
+        axes.check("input", x.len())?;
+        self.check(axes, ctx)?;
         axes.with_axis(self.out).check("output", y.len())?;
         self.run(Some(x), y, axes, ctx, scratch)
     }
 
-    fn check(&self, axes: Axes, len: usize, ctx: &Context) -> Result<(), MixError> {
-        axes.check("input", len)?;
+    fn check(&self, axes: Axes, ctx: &Context) -> Result<(), MixError> {
         if self.isa != ctx.isa() {
             return Err(MixError::Isa { packed: self.isa.name(), wanted: ctx.isa().name() });
         }
@@ -327,12 +160,17 @@ impl AxisOp {
     /// nothing.
     ///
     /// # Errors
-    /// If the shape does not fit the address space.
+    /// If shapes, side or instruction set do not agree, or the shape or the memory does not fit the
+    /// address space.
     pub fn scratch_len(&self, axes: Axes, ctx: &Context) -> Result<ScratchLen, MixError> {
-        match &self.weights {
-            Weights::Left(layers) => Ok(left::Cut::new(self, layers, axes, ctx)?.scratch),
-            Weights::Right(layers) => Ok(right::Cut::new(self, layers, axes, ctx)?.scratch),
-        }
+        axes.elements()?;
+        axes.with_axis(self.out).elements()?;
+        self.check(axes, ctx)?;
+        let cut = match &self.weights {
+            Weights::Left(layers) => left::cut(self, layers, axes, ctx),
+            Weights::Right(layers) => right::cut(self, layers, axes, ctx),
+        };
+        cut.map(|cut| cut.scratch)
     }
 
     /// The output for work in place, or the output and the same part of the input.

@@ -1,16 +1,13 @@
 //! Patch embedding: a convolution whose stride is its kernel.
 
 use mixfold_gemm::{
-    Bias, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs, Scratch,
+    Accum, Bias, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs, Scratch,
     ScratchLen, TilesMut, multiply, par_rows, sums_len, tiles_len,
 };
 use mixfold_simd::Isa;
 
-use crate::memory::{Memory, Parts};
+use crate::task::{Cut, Memory, Parts, rows_of_task};
 use crate::{Axes, MixError};
-
-/// Rows of a task, about.
-const ROWS: usize = 196;
 
 /// Cuts images into patches and maps each one to a token (Dosovitskiy et al., 2021): a convolution
 /// with kernel and stride `(height, width)` and no padding,
@@ -58,13 +55,14 @@ impl PatchEmbed {
     /// Number of tokens of an image of `(height, width)`.
     ///
     /// # Errors
-    /// [`MixError::Patches`] if patches do not fill it.
+    /// [`MixError::Patches`] if patches do not fill it, [`MixError::Overflow`] if there are too many.
     pub fn tokens(&self, image: (usize, usize)) -> Result<usize, MixError> {
         let whole = |image: usize, patch: usize| patch > 0 && image.is_multiple_of(patch);
         if !whole(image.0, self.patch.0) || !whole(image.1, self.patch.1) {
             return Err(MixError::Patches { image, patch: self.patch });
         }
-        Ok((image.0 / self.patch.0) * (image.1 / self.patch.1))
+        let (down, across) = (image.0 / self.patch.0, image.1 / self.patch.1);
+        Axes { outer: 1, axis: down, inner: across }.elements()
     }
 
     /// Bytes of the packed weights.
@@ -72,33 +70,37 @@ impl PatchEmbed {
         self.weight.bytes()
     }
 
-    fn cut(
-        &self,
-        batch: usize,
-        tokens: usize,
-        ctx: &Context,
-    ) -> Result<(usize, Parts, ScratchLen), MixError> {
-        let out = self.weight.cols();
+    fn cut(&self, batch: usize, tokens: usize, ctx: &Context) -> Result<Cut, MixError> {
+        let (k, out) = (self.weight.as_panels().k(), self.weight.cols());
         Axes { outer: batch, axis: tokens, inner: out }.elements()?;
-        let (k, kernel) = (self.weight.as_panels().k(), KernelId::of::<f32>(ctx.isa()));
-        let tasks = (batch * tokens).div_ceil(ROWS).next_multiple_of(ctx.workers()).max(1);
-        let rows = (batch * tokens).div_ceil(tasks).max(1);
-        let sums = sums_len(kernel, rows, k, out)?;
+        let tokens = batch * tokens;
+        let rows = rows_of_task(tokens, ctx.workers());
+        let sums = sums_len(KernelId::of::<f32>(ctx.isa()), rows, k, out)?;
         let parts = Parts { input: tiles_len(rows, k)?, sums, ..Parts::default() };
-        Ok((rows, parts, ScratchLen { shared: 0, each: parts.len(), workers: ctx.workers() }))
+        Ok(Cut::new(rows, tokens.div_ceil(rows), 0, parts, ctx))
+    }
+
+    fn check(&self, ctx: &Context) -> Result<(), MixError> {
+        if self.isa == ctx.isa() {
+            Ok(())
+        } else {
+            Err(MixError::Isa { packed: self.isa.name(), wanted: ctx.isa().name() })
+        }
     }
 
     /// Memory for [`apply`](Self::apply), so that it allocates nothing.
     ///
     /// # Errors
-    /// If patches do not fill the image, or the shape does not fit the address space.
+    /// If patches do not fill the image, the shape does not fit the address space, or the weights
+    /// were packed for another instruction set than the context's.
     pub fn scratch_len(
         &self,
         batch: usize,
         image: (usize, usize),
         ctx: &Context,
     ) -> Result<ScratchLen, MixError> {
-        self.cut(batch, self.tokens(image)?, ctx).map(|(.., scratch)| scratch)
+        self.check(ctx)?;
+        self.cut(batch, self.tokens(image)?, ctx).map(|cut| cut.scratch)
     }
 
     /// Embeds `batch` images of `(height, width)`.
@@ -115,15 +117,12 @@ impl PatchEmbed {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        if self.isa != ctx.isa() {
-            return Err(MixError::Isa { packed: self.isa.name(), wanted: ctx.isa().name() });
-        }
+        self.check(ctx)?;
         let (tokens, out) = (self.tokens(image)?, self.weight.cols());
-        let pixels = Axes { outer: batch, axis: self.channels, inner: 1 };
-        let pixels = Axes { inner: image.0.saturating_mul(image.1), ..pixels };
-        pixels.check("input", x.len())?;
+        let pixels = Axes { outer: 1, axis: image.0, inner: image.1 }.elements()?;
+        Axes { outer: batch, axis: self.channels, inner: pixels }.check("input", x.len())?;
         Axes { outer: batch, axis: tokens, inner: out }.check("output", y.len())?;
-        let (rows, parts, len) = self.cut(batch, tokens, ctx)?;
+        let Cut { size: rows, parts, scratch: len } = self.cut(batch, tokens, ctx)?;
         let (_, workers) = scratch.take(len)?;
         let y = MatMut::row_major(y, batch * tokens, out)?;
         let pixels = Pixels { x, channels: self.channels, image, patch: self.patch };
@@ -146,7 +145,7 @@ impl PatchEmbed {
         let mut patches = TilesMut::new(self.isa, memory.input, block.rows(), weight.k())?;
         patches.gather(|row, from, values| pixels.gather(first + row, from, values));
         let epilogue = Epilogue { bias: Bias::PerColumn(&self.bias), ..Epilogue::NONE };
-        let out = Out::Matrix(block, mixfold_gemm::Accum::Replace);
+        let out = Out::Matrix(block, Accum::Replace);
         multiply(self.isa, patches.as_ref(), weight, &epilogue, out, memory.sums)
     }
 }

@@ -8,112 +8,65 @@
 
 use mixfold_gemm::{
     Bias, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs,
-    PartialSums, Prologue, Scratch, ScratchLen, TilesMut, multiply, panels_len, par_rows, sums_len,
-    tiles_len,
+    PartialSums, Prologue, Scratch, TilesMut, multiply, panels_len, par_rows, sums_len, tiles_len,
 };
 use mixfold_simd::Isa;
 
-use crate::memory::{Memory, Parts};
+use crate::layers::Layers;
 use crate::norm::{Along, row_statistics};
 use crate::op::input;
+use crate::task::{Cut, Memory, Parts, rows_of_task};
 use crate::{Axes, AxisOp, MixError, Norm};
 
-/// Rows of a task, about: enough to use each weight often, few enough to stay in the second level
-/// cache.
-const ROWS: usize = 196;
 /// Hidden units of a chunk.
-const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 256;
 
-#[derive(Debug)]
-pub(crate) enum Layers {
-    Linear(PackedRhs<f32>),
-    /// The two matrices, cut along the hidden units.
-    Mlp(Vec<(PackedRhs<f32>, PackedRhs<f32>)>),
-}
-
-impl Layers {
-    pub(crate) fn mlp(
-        isa: Isa,
-        first: MatRef<'_, f32>,
-        second: MatRef<'_, f32>,
-    ) -> Result<Self, GemmError> {
-        let hidden = first.rows();
-        let cut = |start: usize| {
-            let len = CHUNK.min(hidden - start);
-            Ok((
-                PackedRhs::pack(isa, first.block(start, 0, len, first.cols())?.transpose())?,
-                PackedRhs::pack(isa, second.block(0, start, second.rows(), len)?.transpose())?,
-            ))
-        };
-        (0..hidden).step_by(CHUNK).map(cut).collect::<Result<_, _>>().map(Layers::Mlp)
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Layers::Linear(weight) => weight.bytes(),
-            Layers::Mlp(chunks) => chunks.iter().map(|(a, b)| a.bytes() + b.bytes()).sum(),
+/// Tasks of some rows each.
+pub(crate) fn cut(
+    op: &AxisOp,
+    layers: &Layers<PackedRhs<f32>>,
+    axes: Axes,
+    ctx: &Context,
+) -> Result<Cut, MixError> {
+    let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
+    let rows = rows_of_task(axes.outer, ctx.workers());
+    let parts = match layers {
+        Layers::Linear(_) => Parts { sums: sums_len(kernel, rows, axis, out)?, ..Parts::default() },
+        Layers::Mlp(chunks) => {
+            let units = chunks.first().map_or(0, |chunk| chunk.units);
+            let (total, second) = match chunks.len() {
+                1 => (0, sums_len(kernel, rows, units, out)?),
+                _ => (panels_len(kernel, rows, out)?, 0),
+            };
+            let sums = sums_len(kernel, rows, axis, units)?.max(second);
+            Parts { hidden: tiles_len(rows, units)?, total, sums, ..Parts::default() }
         }
-    }
-}
-
-/// How the work is cut, and which memory it needs.
-pub(crate) struct Cut {
-    /// Rows of a task.
-    rows: usize,
-    parts: Parts,
-    pub(crate) scratch: ScratchLen,
-}
-
-impl Cut {
-    pub(crate) fn new(
-        op: &AxisOp,
-        layers: &Layers,
-        axes: Axes,
-        ctx: &Context,
-    ) -> Result<Self, MixError> {
-        axes.elements()?;
-        let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
-        // Tasks enough for all workers, if the rows are as many; of whole tiles, if there are more.
-        let tasks = axes.outer.div_ceil(ROWS).next_multiple_of(ctx.workers()).max(1);
-        let rows = axes.outer.div_ceil(tasks).max(1);
-        let mut parts = match layers {
-            Layers::Linear(_) => {
-                Parts { sums: sums_len(kernel, rows, axis, out)?, ..Parts::default() }
-            }
-            Layers::Mlp(chunks) => {
-                let chunk = chunks.first().map_or(0, |(first, _)| first.cols());
-                let (total, second) = match chunks.len() {
-                    1 => (0, sums_len(kernel, rows, chunk, out)?),
-                    _ => (panels_len(kernel, rows, out)?, 0),
-                };
-                let sums = sums_len(kernel, rows, axis, chunk)?.max(second);
-                Parts { hidden: tiles_len(rows, chunk)?, total, sums, ..Parts::default() }
-            }
-        };
-        parts.input = tiles_len(rows, axis)?;
-        parts.statistics = if op.norm.is_some() { rows } else { 0 };
-        let scratch = ScratchLen { shared: 0, each: parts.len(), workers: ctx.workers() };
-        Ok(Cut { rows, parts, scratch })
-    }
+    };
+    let parts = Parts {
+        input: tiles_len(rows, axis)?,
+        statistics: if op.norm.is_some() { rows } else { 0 },
+        ..parts
+    };
+    Ok(Cut::new(rows, axes.outer.div_ceil(rows), 0, parts, ctx))
 }
 
 pub(crate) fn run(
     op: &AxisOp,
-    layers: &Layers,
+    layers: &Layers<PackedRhs<f32>>,
     x: Option<&[f32]>,
     y: &mut [f32],
     axes: Axes,
     ctx: &Context,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), MixError> {
-    let cut = Cut::new(op, layers, axes, ctx)?;
-    let (_, workers) = scratch.take(cut.scratch)?;
+    let Cut { size: rows, parts, scratch: len } = cut(op, layers, axes, ctx)?;
+    let (_, workers) = scratch.take(len)?;
     let x = x.map(|x| MatRef::row_major(x, axes.outer, axes.axis)).transpose()?;
     let y = MatMut::row_major(y, axes.outer, op.out())?;
-    par_rows(ctx.pool(), y, cut.rows, workers, |memory, at, block| {
+    par_rows(ctx.pool(), y, rows, workers, |memory, at, block| {
         let part = || {
             let x = x.map(|x| x.rows_at(at.row, block.rows())).transpose()?;
-            task(op, layers, ctx.isa(), (x, block), cut.parts.carve(memory))
+            task(op, layers, ctx.isa(), (x, block), parts.carve(memory))
         };
         part().expect("shapes have been compared");
     })?;
@@ -123,7 +76,7 @@ pub(crate) fn run(
 /// Computes the output's `block` from `x` or in place.
 fn task(
     op: &AxisOp,
-    layers: &Layers,
+    layers: &Layers<PackedRhs<f32>>,
     isa: Isa,
     (x, block): (Option<MatRef<'_, f32>>, MatMut<'_, f32>),
     memory: Memory<'_>,
@@ -136,35 +89,34 @@ fn task(
 
     let last = Epilogue { bias: Bias::PerColumn(&op.bias), ..Epilogue::NONE };
     let out = Out::Matrix(block, op.accum(x));
-    match layers {
+    let chunks = match layers {
         Layers::Linear(weight) => {
             let epilogue = Epilogue { activation: op.activation, ..last };
-            multiply(isa, packed, weight.as_panels(), &epilogue, out, sums)
+            return multiply(isa, packed, weight.as_panels(), &epilogue, out, sums);
         }
-        Layers::Mlp(chunks) => {
-            let mut total = match chunks.len() {
-                1 => None,
-                _ => Some(PartialSums::new(isa, total, rows, op.out())?),
-            };
-            let mut first_unit = 0;
-            for (i, (first, second)) in chunks.iter().enumerate() {
-                let (first, second) = (first.as_panels(), second.as_panels());
-                let after = chunks.get(i + 1).unwrap_or(&chunks[0]).0.as_panels();
-                let units = first_unit..first_unit + first.cols();
-                first_unit = units.end;
-                let bias = Bias::PerColumn(&op.hidden_bias[units.clone()]);
-                let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
-                let mut target = TilesMut::new(isa, &mut *hidden, rows, units.len())?;
-                let (first, second) = (first.followed_by(second), second.followed_by(after));
-                multiply(isa, packed, first, &epilogue, Out::Tiles(target.reborrow()), sums)?;
-                match &mut total {
-                    Some(total) => total.add(isa, target.as_ref(), second)?,
-                    None => return multiply(isa, target.as_ref(), second, &last, out, sums),
-                }
-            }
-            total.map_or(Ok(()), |total| total.finish(isa, &last, out))
+        Layers::Mlp(chunks) => chunks,
+    };
+    let mut total = match chunks.len() {
+        1 => None,
+        _ => Some(PartialSums::new(isa, total, rows, op.out())?),
+    };
+    for (i, chunk) in chunks.iter().enumerate() {
+        let bias = Bias::PerColumn(&chunk.bias);
+        let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
+        let mut units = TilesMut::new(isa, &mut *hidden, rows, chunk.units)?;
+        let target = Out::Tiles(units.reborrow());
+        // The next task starts over with the first chunk.
+        let next = chunks.get(i + 1).unwrap_or(&chunks[0]).first.as_panels();
+        let second = chunk.second.as_panels().followed_by(next);
+        let first = chunk.first.as_panels().followed_by(second);
+        multiply(isa, packed, first, &epilogue, target, sums)?;
+        let units = units.as_ref();
+        match &mut total {
+            Some(total) => total.add(isa, units, second)?,
+            None => return multiply(isa, units, second, &last, out, sums),
         }
     }
+    total.map_or(Ok(()), |total| total.finish(isa, &last, out))
 }
 
 /// Packs `x` with the norm on the way.
