@@ -70,22 +70,32 @@ impl PatchEmbed {
         self.weight.bytes()
     }
 
-    fn cut(&self, batch: usize, tokens: usize, ctx: &Context) -> Result<Cut, MixError> {
-        let (k, out) = (self.weight.as_panels().k(), self.weight.cols());
-        Axes { outer: batch, axis: tokens, inner: out }.elements()?;
-        let tokens = batch * tokens;
-        let rows = rows_of_task(tokens, ctx.workers());
-        let sums = sums_len(KernelId::of::<f32>(ctx.isa()), rows, k, out)?;
-        let parts = Parts { input: tiles_len(rows, k)?, sums, ..Parts::default() };
-        Ok(Cut::new(rows, tokens.div_ceil(rows), 0, parts, ctx))
+    /// Shapes of input and output.
+    fn shapes(
+        &self,
+        batch: usize,
+        image: (usize, usize),
+        ctx: &Context,
+    ) -> Result<(Axes, Axes), MixError> {
+        if self.isa != ctx.isa() {
+            return Err(MixError::Isa { packed: self.isa.name(), wanted: ctx.isa().name() });
+        }
+        let tokens = self.tokens(image)?;
+        let pixels = Axes { outer: 1, axis: image.0, inner: image.1 }.elements()?;
+        let x = Axes { outer: batch, axis: self.channels, inner: pixels };
+        let y = Axes { outer: batch, axis: tokens, inner: self.weight.cols() };
+        x.elements()?;
+        y.elements()?;
+        Ok((x, y))
     }
 
-    fn check(&self, ctx: &Context) -> Result<(), MixError> {
-        if self.isa == ctx.isa() {
-            Ok(())
-        } else {
-            Err(MixError::Isa { packed: self.isa.name(), wanted: ctx.isa().name() })
-        }
+    /// Tasks of some tokens each.
+    fn cut(&self, y: Axes, ctx: &Context) -> Result<Cut, MixError> {
+        let (k, tokens) = (self.weight.as_panels().k(), y.outer * y.axis);
+        let rows = rows_of_task(tokens, ctx.workers());
+        let sums = sums_len(KernelId::of::<f32>(ctx.isa()), rows, k, y.inner)?;
+        let parts = Parts { input: tiles_len(rows, k)?, sums, ..Parts::default() };
+        Ok(Cut::new(rows, tokens.div_ceil(rows), 0, parts, ctx))
     }
 
     /// Memory for [`apply`](Self::apply), so that it allocates nothing.
@@ -99,8 +109,8 @@ impl PatchEmbed {
         image: (usize, usize),
         ctx: &Context,
     ) -> Result<ScratchLen, MixError> {
-        self.check(ctx)?;
-        self.cut(batch, self.tokens(image)?, ctx).map(|cut| cut.scratch)
+        let (_, y) = self.shapes(batch, image, ctx)?;
+        self.cut(y, ctx).map(|cut| cut.scratch)
     }
 
     /// Embeds `batch` images of `(height, width)`.
@@ -117,14 +127,12 @@ impl PatchEmbed {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.check(ctx)?;
-        let (tokens, out) = (self.tokens(image)?, self.weight.cols());
-        let pixels = Axes { outer: 1, axis: image.0, inner: image.1 }.elements()?;
-        Axes { outer: batch, axis: self.channels, inner: pixels }.check("input", x.len())?;
-        Axes { outer: batch, axis: tokens, inner: out }.check("output", y.len())?;
-        let Cut { size: rows, parts, scratch: len } = self.cut(batch, tokens, ctx)?;
+        let (x_shape, y_shape) = self.shapes(batch, image, ctx)?;
+        x_shape.check("input", x.len())?;
+        y_shape.check("output", y.len())?;
+        let Cut { size: rows, parts, scratch: len } = self.cut(y_shape, ctx)?;
         let (_, workers) = scratch.take(len)?;
-        let y = MatMut::row_major(y, batch * tokens, out)?;
+        let y = MatMut::row_major(y, batch * y_shape.axis, y_shape.inner)?;
         let pixels = Pixels { x, channels: self.channels, image, patch: self.patch };
         par_rows(ctx.pool(), y, rows, workers, |memory, at, block| {
             self.task(pixels, at.row, block, parts.carve(memory))
