@@ -1,0 +1,111 @@
+//! No allocation with scratch memory that is there already.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use mixfold_gemm::{Context, MatRef, Scratch};
+use mixfold_mix::{Axes, AxisLinear, AxisMlp, MixError, Norm, PatchEmbed, Side, mean_axis};
+use mixfold_simd::env;
+
+/// The system's allocator, which counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: all is left to the system's allocator; the counter neither allocates nor has a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(data, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+/// `work` allocates in the first call with new scratch memory, if it needs any, but not in the
+/// second one; and not at all with the memory that `len` says.
+fn check(
+    what: &str,
+    ctx: &Context,
+    scratch: Scratch<f32>,
+    mut work: impl FnMut(&Context, &mut Scratch<f32>),
+) {
+    let mut ready = scratch;
+    assert_eq!(allocations(|| work(ctx, &mut ready)), 0, "{what}, {}: first", ctx.isa());
+    let mut grown = Scratch::new();
+    let first = allocations(|| work(ctx, &mut grown));
+    assert!(first > 0, "{what}, {}: nothing is counted", ctx.isa());
+    assert_eq!(allocations(|| work(ctx, &mut grown)), 0, "{what}, {}: second", ctx.isa());
+    assert_eq!(grown.len(), ready.len(), "{what}, {}: elements", ctx.isa());
+}
+
+#[test]
+fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
+    let weight = vec![0.01; 1100 * 600];
+    let matrix = |rows, cols| MatRef::row_major(&weight, rows, cols);
+    for isa in env::isas_under_test() {
+        let ctx = Context::with_isa(isa).sequential();
+        for (side, inner) in [(Side::Left, 40), (Side::Right, 1)] {
+            // In one chunk; in several; with sums of several blocks of k.
+            for (axis, hidden) in [(20, 30), (300, 600), (1100, 300)] {
+                let axes = Axes { outer: 3, axis, inner };
+                let (of_axis, of_inner) = (vec![1.0; axis], vec![1.0; inner]);
+                let norm = match side {
+                    Side::Left if axis > 20 => Norm::layer_inner(&of_inner, &of_inner, 1e-6),
+                    _ => Norm::layer_axis(&of_axis, &of_axis, 1e-6),
+                };
+                let mlp = AxisMlp::new(matrix(hidden, axis)?, matrix(axis, hidden)?)?.gelu();
+                let mlp = mlp.norm(norm.clone())?.residual().pack(isa, side)?;
+                let linear = AxisLinear::new(matrix(20, axis)?).norm(norm)?.pack(isa, side)?;
+                let (mut x, mut y) = (vec![1.0; 3 * axis * inner], vec![0.0; 3 * 20 * inner]);
+                let what = format!("{hidden} units along {axis} on the {side}");
+                let scratch = Scratch::with_len(mlp.scratch_len(axes, &ctx)?)?;
+                check(&what, &ctx, scratch, |ctx, scratch| {
+                    mlp.apply(&mut x, axes, ctx, scratch).unwrap();
+                });
+                let what = format!("linear along {axis} on the {side}");
+                let scratch = Scratch::with_len(linear.scratch_len(axes, &ctx)?)?;
+                check(&what, &ctx, scratch, |ctx, scratch| {
+                    linear.apply_to(&x, &mut y, axes, ctx, scratch).unwrap();
+                });
+            }
+        }
+
+        let axes = Axes { outer: 3, axis: 20, inner: 40 };
+        let (mut x, mut y) = (vec![1.0; 3 * 20 * 40], vec![0.0; 3 * 40]);
+        for norm in [
+            Norm::layer_axis(&[1.0; 20], &[1.0; 20], 1e-6),
+            Norm::layer_inner(&[1.0; 40], &[1.0; 40], 1e-6),
+            Norm::affine_axis(&[1.0; 20], &[1.0; 20]),
+            Norm::affine_inner(&[1.0; 40], &[1.0; 40]),
+        ] {
+            let scratch = Scratch::with_len(norm.scratch_len(axes, &ctx)?)?;
+            check("norm", &ctx, scratch, |ctx, scratch| {
+                norm.apply(&mut x, axes, ctx, scratch).unwrap();
+            });
+        }
+        assert_eq!(allocations(|| mean_axis(&x, &mut y, axes, isa).unwrap()), 0, "{isa}: mean");
+
+        let embed = PatchEmbed::pack(isa, matrix(30, 3072)?, &[0.0; 30], 3, (32, 32))?;
+        let (images, mut y) = (vec![1.0; 2 * 3 * 64 * 96], vec![0.0; 2 * 6 * 30]);
+        let scratch = Scratch::with_len(embed.scratch_len(2, (64, 96), &ctx)?)?;
+        check("patches", &ctx, scratch, |ctx, scratch| {
+            embed.apply(&images, &mut y, 2, (64, 96), ctx, scratch).unwrap();
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! Operators, norms and patch embedding against `mixfold-reference` in `f64`, on every instruction
+//! set, and the promise of same bits.
+
+mod bits;
+mod bound;
+mod case;
+mod errors;
+mod large;
+mod mean;
+mod norm;
+mod operators;
+mod patch;
+mod special;
