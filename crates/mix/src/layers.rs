@@ -72,6 +72,27 @@ impl<W: Weight> Layers<W> {
         bias.chunks(units).enumerate().map(chunk).collect::<Result<_, _>>().map(Layers::Mlp)
     }
 
+    /// Hidden units of a chunk, the largest one; 0 for a linear map.
+    pub(crate) fn units(&self) -> usize {
+        match self {
+            Layers::Linear(_) => 0,
+            Layers::Mlp(chunks) => chunks.first().map_or(0, |chunk| chunk.units),
+        }
+    }
+
+    /// Whether the output is a sum over chunks, of which there can also be none.
+    pub(crate) fn sums_chunks(&self) -> bool {
+        matches!(self, Layers::Mlp(chunks) if chunks.len() != 1)
+    }
+
+    /// Shapes `[out, in]` of the matrices of a chunk, of an operator from `axis` to `out`.
+    pub(crate) fn shapes(&self, axis: usize, out: usize) -> [(usize, usize); 2] {
+        match self {
+            Layers::Linear(_) => [(out, axis); 2],
+            Layers::Mlp(_) => [(self.units(), axis), (out, self.units())],
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Layers::Linear(weight) => weight.bytes(),

@@ -38,40 +38,24 @@ pub(crate) fn cut(
     ctx: &Context,
 ) -> Result<Cut, MixError> {
     let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
-    let panel = kernel.cols;
-    let (width, parts) = match layers {
-        Layers::Linear(_) => {
-            (panel, Parts { sums: sums_len(kernel, out, axis, panel)?, ..Parts::default() })
-        }
-        Layers::Mlp(chunks) => {
-            let units = chunks.first().map_or(0, |chunk| chunk.units);
-            let (width, total, second) = if chunks.len() == 1 {
-                (panel, 0, sums_len(kernel, out, units, panel)?)
-            } else {
-                // Tasks enough for all workers, if the columns are as many.
-                let columns = axes.inner.div_ceil(ctx.workers().div_ceil(axes.outer.max(1)));
-                let rows = axis.saturating_add(units).saturating_add(out);
-                let width = (CACHE / rows.max(1)).min(columns).max(1).next_multiple_of(panel);
-                (width, panels_len(kernel, out, width)?, 0)
-            };
-            let sums = sums_len(kernel, units, axis, width)?.max(second);
-            (
-                width,
-                Parts {
-                    hidden: panels_len(kernel, units, width)?,
-                    total,
-                    sums,
-                    ..Parts::default()
-                },
-            )
-        }
+    let (panel, units) = (kernel.cols, layers.units());
+    let width = if layers.sums_chunks() {
+        // Tasks enough for all workers, if the columns are as many.
+        let columns = axes.inner.div_ceil(ctx.workers().div_ceil(axes.outer.max(1)));
+        let rows = axis.saturating_add(units).saturating_add(out);
+        (CACHE / rows.max(1)).min(columns).max(1).next_multiple_of(panel)
+    } else {
+        panel
     };
     let norm = op.norm.as_ref();
     let along_axis = norm.is_some_and(|norm| norm.along() == Along::Axis);
+    let [first, second] = layers.shapes(axis, out).map(|(m, k)| sums_len(kernel, m, k, width));
     let parts = Parts {
         input: panels_len(kernel, axis, width)?,
+        hidden: panels_len(kernel, units, width)?,
+        total: if layers.sums_chunks() { panels_len(kernel, out, width)? } else { 0 },
+        sums: first?.max(second?),
         statistics: if along_axis { width } else { 0 },
-        ..parts
     };
     let of_rows = norm.is_some_and(|norm| norm.statistics(Along::Inner).is_some());
     let rows = if of_rows { axes.outer * axis } else { 0 };
@@ -144,9 +128,9 @@ fn task(
         }
         Layers::Mlp(chunks) => chunks,
     };
-    let mut total = match chunks.len() {
-        1 => None,
-        _ => Some(PartialSums::new(isa, total, op.out(), width)?),
+    let mut total = match layers.sums_chunks() {
+        true => Some(PartialSums::new(isa, total, op.out(), width)?),
+        false => None,
     };
     for chunk in chunks {
         let bias = Bias::PerRow(&chunk.bias);

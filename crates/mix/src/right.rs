@@ -30,22 +30,13 @@ pub(crate) fn cut(
 ) -> Result<Cut, MixError> {
     let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
     let rows = rows_of_task(axes.outer, ctx.workers());
-    let parts = match layers {
-        Layers::Linear(_) => Parts { sums: sums_len(kernel, rows, axis, out)?, ..Parts::default() },
-        Layers::Mlp(chunks) => {
-            let units = chunks.first().map_or(0, |chunk| chunk.units);
-            let (total, second) = match chunks.len() {
-                1 => (0, sums_len(kernel, rows, units, out)?),
-                _ => (panels_len(kernel, rows, out)?, 0),
-            };
-            let sums = sums_len(kernel, rows, axis, units)?.max(second);
-            Parts { hidden: tiles_len(rows, units)?, total, sums, ..Parts::default() }
-        }
-    };
+    let [first, second] = layers.shapes(axis, out).map(|(n, k)| sums_len(kernel, rows, k, n));
     let parts = Parts {
         input: tiles_len(rows, axis)?,
+        hidden: tiles_len(rows, layers.units())?,
+        total: if layers.sums_chunks() { panels_len(kernel, rows, out)? } else { 0 },
+        sums: first?.max(second?),
         statistics: if op.norm.is_some() { rows } else { 0 },
-        ..parts
     };
     Ok(Cut::new(rows, axes.outer.div_ceil(rows), 0, parts, ctx))
 }
@@ -96,9 +87,9 @@ fn task(
         }
         Layers::Mlp(chunks) => chunks,
     };
-    let mut total = match chunks.len() {
-        1 => None,
-        _ => Some(PartialSums::new(isa, total, rows, op.out())?),
+    let mut total = match layers.sums_chunks() {
+        true => Some(PartialSums::new(isa, total, rows, op.out())?),
+        false => None,
     };
     for (i, chunk) in chunks.iter().enumerate() {
         let bias = Bias::PerColumn(&chunk.bias);
