@@ -162,8 +162,9 @@ impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
                 b = b.add(N * lanes);
             }
         }
-        for (i, row) in sum.into_iter().enumerate() {
-            for (j, sum) in row.into_iter().enumerate() {
+        // By reference: an array moved into an iterator goes through memory.
+        for (i, row) in sum.iter().enumerate() {
+            for (j, sum) in row.iter().enumerate() {
                 // SAFETY: 3. of `tile`.
                 unsafe { sum.store(acc.add((i * N + j) * lanes)) };
             }

@@ -21,6 +21,7 @@ mod buffer;
 mod context;
 mod epilogue;
 mod error;
+mod finish;
 mod gemm;
 mod kernel;
 mod operand;

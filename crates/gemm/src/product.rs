@@ -4,7 +4,8 @@ use core::ops::Range;
 
 use mixfold_simd::{Isa, Kernel, Simd};
 
-use crate::epilogue::{Accum, Epilogue, Finish, Place, Residual, Scalar, finish};
+use crate::epilogue::{Accum, Epilogue, Scalar};
+use crate::finish::{Finish, Place, Residual, finish};
 use crate::kernel::{K_STEP, KernelId, MAX_COLS, MAX_ROWS, TileArgs, tile, tile_cols};
 use crate::operand::{
     Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,

@@ -33,7 +33,12 @@ fn timm_fixture() {
     for isa in mixfold_simd::env::isas_under_test() {
         let model = Loader::new()
             .context(Context::with_isa(isa))
-            .load_mixer("small", config, Preprocess::IMAGENET, fixture("timm_mixer_small.safetensors"))
+            .load_mixer(
+                "small",
+                config,
+                Preprocess::IMAGENET,
+                fixture("timm_mixer_small.safetensors"),
+            )
             .unwrap();
         let mut logits = vec![0.0; y.len()];
         model.plan(shape[0]).unwrap().run(&x, &mut logits).unwrap();

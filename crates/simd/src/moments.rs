@@ -66,6 +66,7 @@ impl Kernel for Of<'_> {
 }
 
 /// Sums about a center c.
+#[derive(Clone, Copy, Default)]
 struct Sums {
     /// Σ(x − c)
     deviations: f64,
@@ -213,7 +214,11 @@ fn column_sums<'a, S: Simd>(
         }
     }
     let (deviations, squares) = (transposed(s, deviations), transposed(s, squares));
-    core::array::from_fn(|column| Sums::of(deviations[column], squares[column]))
+    let mut sums = [Sums::default(); PARTIAL_SUMS];
+    for (sums, (deviations, squares)) in sums.iter_mut().zip(deviations.into_iter().zip(squares)) {
+        *sums = Sums::of(deviations, squares);
+    }
+    sums
 }
 
 /// The lanes of the vectors: first those number 0 of each one.
@@ -223,7 +228,7 @@ fn transposed<S: Simd>(
     vectors: [S::F32; PARTIAL_SUMS],
 ) -> [[f32; PARTIAL_SUMS]; PARTIAL_SUMS] {
     let mut columns = [[0.0; PARTIAL_SUMS]; PARTIAL_SUMS];
-    for (i, vector) in vectors.into_iter().enumerate() {
+    for (i, &vector) in vectors.iter().enumerate() {
         for (column, lane) in columns.iter_mut().zip(lanes(s, [vector])) {
             column[i] = lane;
         }

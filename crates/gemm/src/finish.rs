@@ -1,0 +1,244 @@
+//! From the sums of a register tile to the output: bias, activation, scale and residual in one pass
+//! while the tile is in the first level cache.
+
+use mixfold_simd::math::Unary;
+use mixfold_simd::{Element, Kernel, Simd, V, Vector};
+
+use crate::epilogue::{Activate, Broadcast, Epilogue, Scalar, WithUnary};
+use crate::kernel::{MAX_COLS, MAX_ROWS, tile_cols};
+
+/// Where the elements of a tile go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<T> {
+    pub data: *mut T,
+    pub row_stride: usize,
+    pub col_stride: usize,
+}
+
+/// Where the elements stand that are added to a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Residual<T> {
+    pub data: *const T,
+    pub row_stride: usize,
+    pub col_stride: usize,
+}
+
+/// A tile of sums with all that is to happen to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a, T: Scalar> {
+    pub epilogue: &'a Epilogue<'a, T>,
+    /// `[rows][tile_cols]`
+    pub sums: *const T,
+    /// First row and column in the product.
+    pub at: (usize, usize),
+    pub rows: usize,
+    pub cols: usize,
+    pub place: Place<T>,
+    pub residual: Option<Residual<T>>,
+}
+
+/// Finishes a tile.
+///
+/// # Safety
+/// 1. `finish.sums` is valid for reads of `rows` · `tile_cols` values.
+/// 2. `finish.place`, and `residual` if there, are valid for writes and reads of `rows` × `cols`
+///    values at their strides; nothing else reaches the former meanwhile.
+/// 3. The vectors of the epilogue reach beyond the tile's rows and columns.
+#[inline(always)]
+pub(crate) unsafe fn finish<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
+    let apart = |stride: usize| stride != 1;
+    let residual = finish.residual;
+    if apart(finish.place.col_stride) || residual.is_some_and(|r| apart(r.col_stride)) {
+        // SAFETY: 1. to 3.
+        unsafe { finish_by_copies(s, finish) };
+    } else {
+        // SAFETY: 1. to 3., and columns are adjacent.
+        unsafe { finish_adjacent(s, finish) };
+    }
+}
+
+/// Finishes a tile whose columns, or the residual's, are not adjacent, by way of copies that are.
+///
+/// # Safety
+/// As [`finish`].
+#[inline(never)]
+unsafe fn finish_by_copies<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
+    let (mut added, mut done) =
+        ([T::default(); MAX_ROWS * MAX_COLS], [T::default(); MAX_ROWS * MAX_COLS]);
+    let Finish { rows, cols, place, residual, .. } = finish;
+    let each = || (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
+    let copy = residual.map(|residual| {
+        for (i, j) in each() {
+            let from =
+                residual.data.wrapping_add(i * residual.row_stride + j * residual.col_stride);
+            // SAFETY: 2.
+            added[i * MAX_COLS + j] = unsafe { from.read() };
+        }
+        Residual { data: added.as_ptr(), row_stride: MAX_COLS, col_stride: 1 }
+    });
+    let target = Place { data: done.as_mut_ptr(), row_stride: MAX_COLS, col_stride: 1 };
+    // SAFETY: 1. and 3.; the copies are 2. and adjacent.
+    unsafe { finish_adjacent(s, Finish { place: target, residual: copy, ..finish }) };
+    for (i, j) in each() {
+        let to = place.data.wrapping_add(i * place.row_stride + j * place.col_stride);
+        // SAFETY: 2.
+        unsafe { to.write(done[i * MAX_COLS + j]) };
+    }
+}
+
+/// Finishes a tile whose columns are adjacent.
+///
+/// # Safety
+/// As [`finish`]; the column strides are 1.
+#[inline(always)]
+unsafe fn finish_adjacent<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
+    struct Enter<T, S>(S, Tile<T>);
+    impl<T: Scalar, S: Simd> WithUnary<T> for Enter<T, S> {
+        #[inline(always)]
+        fn run(self, f: impl Unary<T>) {
+            self.0.enter(FinishTile { tile: self.1, f });
+        }
+    }
+    let Finish { epilogue, sums, at, rows, cols, place, residual } = finish;
+    let tile = Tile {
+        bias: Line::of(epilogue.bias, at),
+        scale: Line::of(epilogue.scale, at),
+        sums,
+        rows,
+        cols,
+        place: (place.data, place.row_stride),
+        residual: residual.map(|residual| (residual.data, residual.row_stride)),
+    };
+    epilogue.activation.choose(Enter(s, tile));
+}
+
+/// The part of a [`Broadcast`] that goes with a tile, from its first row or column on.
+#[derive(Clone, Copy)]
+enum Line<T> {
+    None,
+    PerRow(*const T),
+    PerColumn(*const T),
+}
+
+impl<T: Element> Line<T> {
+    fn of(broadcast: Broadcast<'_, T>, (row, col): (usize, usize)) -> Self {
+        match broadcast {
+            Broadcast::None => Line::None,
+            Broadcast::PerRow(values) => Line::PerRow(values.as_ptr().wrapping_add(row)),
+            Broadcast::PerColumn(values) => Line::PerColumn(values.as_ptr().wrapping_add(col)),
+        }
+    }
+}
+
+/// A [`Finish`] with adjacent columns, without activation. Pointers with their row strides.
+#[derive(Clone, Copy)]
+struct Tile<T> {
+    bias: Line<T>,
+    scale: Line<T>,
+    sums: *const T,
+    rows: usize,
+    cols: usize,
+    place: (*mut T, usize),
+    residual: Option<(*const T, usize)>,
+}
+
+struct FinishTile<T, F> {
+    tile: Tile<T>,
+    f: F,
+}
+
+/// Rows at a time: as many chains overlap.
+const ROWS_AT_ONCE: usize = 4;
+
+impl<T: Scalar, F: Unary<T>> Kernel for FinishTile<T, F> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (lanes, cols) = (V::<T, S>::LANES, self.tile.cols);
+        let mut col = 0;
+        while col + lanes <= cols {
+            self.column::<S, true>(s, col);
+            col += lanes;
+        }
+        if col < cols {
+            self.column::<S, false>(s, col);
+        }
+    }
+}
+
+impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
+    /// The vectors from column `col` on, which are whole or end with the tile.
+    #[inline(always)]
+    fn column<S: Simd, const WHOLE: bool>(&self, s: S, col: usize) {
+        let mut row = 0;
+        while row + ROWS_AT_ONCE <= self.tile.rows {
+            self.vectors::<S, ROWS_AT_ONCE, WHOLE>(s, row, col);
+            row += ROWS_AT_ONCE;
+        }
+        while row < self.tile.rows {
+            self.vectors::<S, 1, WHOLE>(s, row, col);
+            row += 1;
+        }
+    }
+
+    /// The vectors of `N` rows from (`row`, `col`) on.
+    #[inline(always)]
+    fn vectors<S: Simd, const N: usize, const WHOLE: bool>(&self, s: S, row: usize, col: usize) {
+        let Tile { bias, scale, sums, cols, place, residual, .. } = self.tile;
+        let n = cols - col;
+        let load = |p: *const T| {
+            // SAFETY: 2. and 3. of `finish`: the tile has n more columns, or a whole vector.
+            unsafe { if WHOLE { V::<T, S>::load(s, p) } else { V::<T, S>::load_first(s, p, n) } }
+        };
+        let mut x = [V::<T, S>::splat(s, T::default()); N];
+        for (i, x) in x.iter_mut().enumerate() {
+            let sum = sums.wrapping_add((row + i) * tile_cols::<T, S>() + col);
+            // SAFETY: 1. of `finish`; tile_cols is a multiple of LANES.
+            *x = unsafe { V::<T, S>::load(s, sum) };
+        }
+        match bias {
+            Line::None => {}
+            Line::PerRow(bias) => {
+                for (i, x) in x.iter_mut().enumerate() {
+                    // SAFETY: 3. of `finish`.
+                    *x = *x + V::<T, S>::splat(s, unsafe { bias.wrapping_add(row + i).read() });
+                }
+            }
+            Line::PerColumn(bias) => {
+                let bias = load(bias.wrapping_add(col));
+                for x in &mut x {
+                    *x = *x + bias;
+                }
+            }
+        }
+        for x in &mut x {
+            *x = self.f.apply(s, *x);
+        }
+        match scale {
+            Line::None => {}
+            Line::PerRow(scale) => {
+                for (i, x) in x.iter_mut().enumerate() {
+                    // SAFETY: 3. of `finish`.
+                    *x = *x * V::<T, S>::splat(s, unsafe { scale.wrapping_add(row + i).read() });
+                }
+            }
+            Line::PerColumn(scale) => {
+                let scale = load(scale.wrapping_add(col));
+                for x in &mut x {
+                    *x = *x * scale;
+                }
+            }
+        }
+        if let Some((data, stride)) = residual {
+            for (i, x) in x.iter_mut().enumerate() {
+                *x = *x + load(data.wrapping_add((row + i) * stride + col));
+            }
+        }
+        let (data, stride) = place;
+        for (i, x) in x.iter().enumerate() {
+            let p = data.wrapping_add((row + i) * stride + col);
+            // SAFETY: 2. of `finish`: the tile has n more columns, or a whole vector.
+            unsafe { if WHOLE { x.store(p) } else { x.store_first(p, n) } }
+        }
+    }
+}
