@@ -134,8 +134,8 @@ impl<T: Element> Scratch<T> {
 /// * Arithmetic: each element is a sum in the order of k that starts at 0; then, once, `+ bias`,
 ///   `activation`, `· scale`, `+ residual`.
 /// * Accuracy: with u half the distance from 1 to the next number, the sum is within
-///   k·u / (1 − k·u) · Σ|a·b| of the exact one (Higham, *Accuracy and Stability of Numerical
-///   Algorithms*, chapter 3); twice that where the instruction set is not fused.
+///   k·u / (1 − k·u) · Σ|a·b| of the exact one, fused or not (Higham, *Accuracy and Stability of
+///   Numerical Algorithms*, chapter 3), as long as nothing overflows or underflows.
 /// * Same bits for any number of threads, packed or not, any strides, any position of a row or
 ///   column in its matrix, and on all fused instruction sets (not for payloads of NaN).
 /// * Memory: a view is packed into `scratch`, which grows to what the largest product needed.

@@ -1,11 +1,11 @@
-//! What does not change a bit of a result: threads, packing, position, pieces of k, and which fused
-//! instruction set it is.
+//! The order of arithmetic, and what does not change a bit of a result: threads, packing, position,
+//! pieces of k, and which fused instruction set it is.
 
 #![forbid(unsafe_code)]
 
 mod common;
 
-use common::{Layout, Matrix, PACKINGS, numbers, plain, same_bits};
+use common::{Layout, Matrix, Sample, numbers, plain, same_bits};
 use mixfold_gemm::{
     Accum, Activation, Bias, Context, Epilogue, KernelId, Out, PackedLhs, PackedRhs, PartialSums,
     multiply, panels_len, sums_len,
@@ -76,7 +76,7 @@ proptest! {
             let alone = compute(&ctx, (false, false));
             for threads in [1, 2, 3, 5] {
                 let ctx = ctx.clone().with_pool(Threads(threads));
-                for packed in PACKINGS {
+                for packed in common::PACKINGS {
                     let together = compute(&ctx, packed);
                     prop_assert!(same_bits(&alone, &together), "{isa}, {threads}, {packed:?}");
                 }
@@ -85,8 +85,35 @@ proptest! {
     }
 }
 
+/// Each element is a chain of multiply-adds in the order of k that starts at 0.
+fn is_a_chain<T: Sample>(m: usize, n: usize, k: usize, seed: u64) -> Result<(), TestCaseError> {
+    let a = Matrix::<T>::new(Layout::RowMajor, m, k, seed);
+    let b = Matrix::<T>::new(Layout::ColumnMajor, k, n, seed ^ 1);
+    for isa in isas_under_test() {
+        let out = plain(isa, a.view(), b.view());
+        for (i, j) in out.places() {
+            let chain = (0..k).fold(T::zero(), |sum, p| {
+                let (a, b) = (a.at((i, p)), b.at((p, j)));
+                if isa.is_fused() { a.mul_add(b, sum) } else { a * b + sum }
+            });
+            prop_assert!(same_bits(&[out.at((i, j))], &[chain]), "{isa} at {i}, {j}");
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(config(100))]
+
+    #[test]
+    fn order_of_arithmetic(
+        (m, n) in (1..20_usize, 1..40_usize),
+        k in prop_oneof![3 => 0..70_usize, 1 => 1020..1060_usize],
+        seed: u64,
+    ) {
+        is_a_chain::<f32>(m, n, k, seed)?;
+        is_a_chain::<f64>(m, n, k, seed)?;
+    }
 
     /// A block of the product is the product of rows and columns.
     #[test]
@@ -123,7 +150,7 @@ proptest! {
         let bias = numbers(seed ^ 2, n);
         let epilogue = Epilogue {
             bias: Bias::PerColumn(&bias),
-            activation: <f32 as common::Sample>::ACTIVATIONS[activation].0,
+            activation: <f32 as Sample>::ACTIVATIONS[activation].0,
             ..Epilogue::NONE
         };
         let mut results = Vec::new();
