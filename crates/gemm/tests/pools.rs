@@ -137,9 +137,12 @@ fn panics_of_a_pool_reach_the_caller() {
 
 #[test]
 fn panics_of_a_task_reach_the_caller() {
-    let mut pools: Vec<Box<dyn Pool>> = vec![Box::new(Sequential), Box::new(Hiding)];
-    #[cfg(feature = "rayon")]
-    pools.push(Box::new(mixfold_gemm::Rayon::with_threads(2).unwrap()));
+    let pools: Vec<Box<dyn Pool>> = vec![
+        Box::new(Sequential),
+        Box::new(Hiding),
+        #[cfg(feature = "rayon")]
+        Box::new(mixfold_gemm::Rayon::with_threads(2).unwrap()),
+    ];
     for pool in pools {
         for bad in [0, 5, 9] {
             let result = catch_unwind(AssertUnwindSafe(|| {
