@@ -193,6 +193,7 @@ class Run:
         return correct(logits(model, self.normalise(images)), labels) / len(labels)
 
     def metadata(self, validation_accuracy: float, accuracy: float) -> dict[str, str]:
+        learnt, all_images = len(self.images), len(self.images) + VALIDATION_IMAGES
         return {
             "model": "mixer_fashion",
             "classes": json.dumps(CLASSES),
@@ -200,7 +201,7 @@ class Run:
             "patch_size": str(self.args.patch),
             "mean": json.dumps([self.mean]),
             "std": json.dumps([self.std]),
-            "trained_on": "Fashion-MNIST, 55,000 of the 60,000 training images",
+            "trained_on": f"Fashion-MNIST, {learnt:,} of the {all_images:,} training images",
             "accuracy": f"{accuracy:.4f}",
             "accuracy_on": "Fashion-MNIST, the 10,000 test images",
             "validation_accuracy": f"{validation_accuracy:.4f}",
@@ -246,6 +247,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="the result depends on it in the last bits")
     args = parser.parse_args()
+    if args.epochs <= WARMUP_EPOCHS:
+        parser.error(f"--epochs {args.epochs}: the warm-up alone takes {WARMUP_EPOCHS}")
 
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True)
