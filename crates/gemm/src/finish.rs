@@ -61,28 +61,38 @@ pub(crate) unsafe fn finish<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
 ///
 /// # Safety
 /// As [`finish`].
-#[inline(never)]
+#[inline(always)]
 unsafe fn finish_by_copies<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
-    let (mut added, mut done) =
-        ([T::default(); MAX_ROWS * MAX_COLS], [T::default(); MAX_ROWS * MAX_COLS]);
     let Finish { rows, cols, place, residual, .. } = finish;
-    let each = || (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
-    let copy = residual.map(|residual| {
-        for (i, j) in each() {
-            let from =
-                residual.data.wrapping_add(i * residual.row_stride + j * residual.col_stride);
-            // SAFETY: 2.
-            added[i * MAX_COLS + j] = unsafe { from.read() };
-        }
-        Residual { data: added.as_ptr(), row_stride: MAX_COLS, col_stride: 1 }
-    });
+    let mut added = [T::default(); MAX_ROWS * MAX_COLS];
+    let mut done = [T::default(); MAX_ROWS * MAX_COLS];
     let target = Place { data: done.as_mut_ptr(), row_stride: MAX_COLS, col_stride: 1 };
+    if let Some(residual) = residual {
+        // SAFETY: 2.; a copy has room for the largest tile.
+        unsafe { copy(residual, Place { data: added.as_mut_ptr(), ..target }, rows, cols) };
+    }
+    let added = Residual { data: added.as_ptr(), row_stride: MAX_COLS, col_stride: 1 };
+    let residual = residual.map(|_| added);
     // SAFETY: 1. and 3.; the copies are 2. and adjacent.
-    unsafe { finish_adjacent(s, Finish { place: target, residual: copy, ..finish }) };
-    for (i, j) in each() {
-        let to = place.data.wrapping_add(i * place.row_stride + j * place.col_stride);
-        // SAFETY: 2.
-        unsafe { to.write(done[i * MAX_COLS + j]) };
+    unsafe { finish_adjacent(s, Finish { place: target, residual, ..finish }) };
+    let done = Residual { data: done.as_ptr(), ..added };
+    // SAFETY: 2.
+    unsafe { copy(done, place, rows, cols) };
+}
+
+/// Copies a tile.
+///
+/// # Safety
+/// 1. `from` is valid for reads, `to` for writes, of `rows` × `cols` values at their strides.
+#[inline(never)]
+unsafe fn copy<T: Element>(from: Residual<T>, to: Place<T>, rows: usize, cols: usize) {
+    for i in 0..rows {
+        for j in 0..cols {
+            let from = from.data.wrapping_add(i * from.row_stride + j * from.col_stride);
+            let to = to.data.wrapping_add(i * to.row_stride + j * to.col_stride);
+            // SAFETY: 1.
+            unsafe { to.write(from.read()) };
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use core::ops::Range;
 
 use mixfold_simd::{Element, Isa};
 
-use crate::buffer::Buffer;
 use crate::kernel::{K_STEP, KernelId};
 use crate::pack;
 use crate::{GemmError, MatRef, Prologue};
@@ -102,7 +101,12 @@ impl<'a, T: Element> Tiles<'a, T> {
         if needed > found {
             return Err(GemmError::Length { needed, found });
         }
-        Ok(Tiles { data, split, full_k: k, from: 0, k, kernel })
+        Ok(Tiles::whole(data, split, k, kernel))
+    }
+
+    /// The same, of which `data` is known to have all elements.
+    pub(crate) fn whole(data: &'a [T], split: RowSplit, k: usize, kernel: KernelId) -> Self {
+        Tiles { data, split, full_k: k, from: 0, k, kernel }
     }
 
     /// Number of rows.
@@ -223,14 +227,7 @@ impl<'a, T: Element> TilesMut<'a, T> {
 
     /// The operand for reading.
     pub fn as_ref(&self) -> Tiles<'_, T> {
-        Tiles {
-            data: self.data,
-            split: self.split,
-            full_k: self.k,
-            from: 0,
-            k: self.k,
-            kernel: self.kernel,
-        }
+        Tiles::whole(self.data, self.split, self.k, self.kernel)
     }
 
     /// Start of the `height` × 32 values of tile `i` from column `col` on.
@@ -268,7 +265,12 @@ impl<'a, T: Element> Panels<'a, T> {
         if needed > found {
             return Err(GemmError::Length { needed, found });
         }
-        Ok(Panels { data, full_k: k, from: 0, k, cols, kernel, next: None })
+        Ok(Panels::whole(data, k, cols, kernel))
+    }
+
+    /// The same, of which `data` is known to have all elements.
+    pub(crate) fn whole(data: &'a [T], k: usize, cols: usize, kernel: KernelId) -> Self {
+        Panels { data, full_k: k, from: 0, k, cols, kernel, next: None }
     }
 
     /// Length of the columns.
@@ -384,15 +386,7 @@ impl<'a, T: Element> PanelsMut<'a, T> {
 
     /// The operand for reading.
     pub fn as_ref(&self) -> Panels<'_, T> {
-        Panels {
-            data: self.data,
-            full_k: self.k,
-            from: 0,
-            k: self.k,
-            cols: self.cols,
-            kernel: self.kernel,
-            next: None,
-        }
+        Panels::whole(self.data, self.k, self.cols, self.kernel)
     }
 
     /// Start of row `row` of panel `j`.
@@ -412,92 +406,4 @@ pub(crate) fn same_shape(
     found: (usize, usize),
 ) -> Result<(), GemmError> {
     if expected == found { Ok(()) } else { Err(GemmError::Shape { what, expected, found }) }
-}
-
-/// A left operand, packed once for one instruction set.
-#[derive(Debug)]
-pub struct PackedLhs<T> {
-    data: Buffer<T>,
-    rows: usize,
-    k: usize,
-    kernel: KernelId,
-}
-
-impl<T: Element> PackedLhs<T> {
-    /// Packs a `rows` × `k` matrix for the kernel of `isa`.
-    ///
-    /// # Errors
-    /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
-    pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
-        let (rows, k) = (view.rows(), view.cols());
-        let len = tiles_len(rows, k)?;
-        let mut data = Buffer::zeroed(len)?;
-        let mut tiles = TilesMut::new(isa, &mut data, rows, k)?;
-        tiles.pack(isa, view, &Prologue::NONE)?;
-        Ok(PackedLhs { data, rows, k, kernel: KernelId::of::<T>(isa) })
-    }
-
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The operand for reading.
-    pub fn as_tiles(&self) -> Tiles<'_, T> {
-        let (k, kernel) = (self.k, self.kernel);
-        Tiles {
-            data: &self.data,
-            split: RowSplit::new(self.rows, kernel),
-            full_k: k,
-            from: 0,
-            k,
-            kernel,
-        }
-    }
-
-    /// Bytes of memory.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.data)
-    }
-}
-
-/// A right operand, packed once for one instruction set.
-#[derive(Debug)]
-pub struct PackedRhs<T> {
-    data: Buffer<T>,
-    k: usize,
-    cols: usize,
-    kernel: KernelId,
-}
-
-impl<T: Element> PackedRhs<T> {
-    /// Packs a `k` × `cols` matrix for the kernel of `isa`. A weight that a checkpoint stores as
-    /// `[out, in]` is passed transposed.
-    ///
-    /// # Errors
-    /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
-    pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
-        let (k, cols, kernel) = (view.rows(), view.cols(), KernelId::of::<T>(isa));
-        let len = panels_len(kernel, k, cols)?;
-        let mut data = Buffer::zeroed(len)?;
-        let mut panels = PanelsMut::new(isa, &mut data, k, cols)?;
-        panels.pack(isa, view, &Prologue::NONE)?;
-        Ok(PackedRhs { data, k, cols, kernel })
-    }
-
-    /// Number of columns.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// The operand for reading.
-    pub fn as_panels(&self) -> Panels<'_, T> {
-        let (k, cols, kernel) = (self.k, self.cols, self.kernel);
-        Panels { data: &self.data, full_k: k, from: 0, k, cols, kernel, next: None }
-    }
-
-    /// Bytes of memory.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&*self.data)
-    }
 }
