@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::checkpoint::Dtype;
 use crate::labels::LabelsError;
 use crate::preprocess::{ConfigError, PreprocessError};
-use crate::{CheckpointError, registry};
+use crate::{Checkpoint, CheckpointError, registry};
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, Error)]
@@ -126,7 +126,16 @@ pub struct Misshapen {
 }
 
 impl Mismatch {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// An error, if there is any difference between `file` and `model`.
+    pub(crate) fn into_result(self, file: &Checkpoint, model: &str) -> Result<(), ModelError> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let (path, model) = (file.path().to_owned(), model.to_owned());
+        Err(ModelError::Mismatch { path, model, mismatch: Box::new(self) })
+    }
+
+    fn is_empty(&self) -> bool {
         let Mismatch { missing, unexpected, misshapen, mistyped } = self;
         missing.is_empty() && unexpected.is_empty() && misshapen.is_empty() && mistyped.is_empty()
     }

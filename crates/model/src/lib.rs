@@ -34,6 +34,7 @@ mod model;
 mod network;
 mod plan;
 pub mod preprocess;
+mod random;
 pub mod registry;
 mod weights;
 

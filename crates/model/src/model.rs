@@ -7,8 +7,10 @@ use std::path::Path;
 use mixfold_gemm::{Activation, Context};
 
 use crate::mixer::{Mixer, MixerConfig, Names};
-use crate::network::{Network, Phase};
+use crate::network::{Layer, Network, Phase};
 use crate::preprocess::{Preprocess, TimmConfig};
+use crate::registry::ModelInfo;
+use crate::weights::Weights;
 use crate::{Checkpoint, ModelError, Plan, labels, registry};
 
 /// Which GELU a model computes. They differ by up to 4.7e-4.
@@ -67,8 +69,7 @@ impl Loader {
     /// # Errors
     /// As [`Model::load`].
     pub fn load(&self, name: &str, path: impl AsRef<Path>) -> Result<Model, ModelError> {
-        let info =
-            registry::model(name).ok_or_else(|| ModelError::Unknown { name: name.into() })?;
+        let info = registry::find(name)?;
         let mut file = Checkpoint::open(path)?;
         self.read(info.name, info.config, info.preprocess.clone(), &mut file)
     }
@@ -80,7 +81,7 @@ impl Loader {
     pub fn detect(&self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
         let mut file = Checkpoint::open(path)?;
         let info = detect(&file)?;
-        self.read(info.name, info.config, info.preprocess.clone(), &mut file)
+        self.read(info.name, info.config, info.preprocess, &mut file)
     }
 
     /// Loads weights of a Mixer of other sizes than those of [`registry::models`], under a name of
@@ -106,7 +107,19 @@ impl Loader {
     pub fn embedded(&self) -> Result<Model, ModelError> {
         let mut file = Checkpoint::from_bytes(registry::EMBEDDED, crate::embedded::WEIGHTS)?;
         let info = detect(&file)?;
-        self.read(info.name, info.config, info.preprocess.clone(), &mut file)
+        self.read(info.name, info.config, info.preprocess, &mut file)
+    }
+
+    /// The model called `name` without a file, with weights drawn at random: to measure it, or to
+    /// compare two ways of running it. The same seed gives the same weights, of a size at which
+    /// activations stay ordinary (neither infinite nor subnormal).
+    ///
+    /// # Errors
+    /// If the name is unknown or memory runs out.
+    pub fn random(&self, name: &str, seed: u64) -> Result<Model, ModelError> {
+        let info = registry::find(name)?;
+        let weights = Mixer::random(&info.config, info.classes, seed);
+        self.pack(info.name, info.config, info.preprocess.clone(), weights, Gelu::Erf)
     }
 
     fn read(
@@ -120,25 +133,31 @@ impl Loader {
             Some(Names::Flax | Names::LegacyFlax) => Gelu::Tanh,
             _ => Gelu::Erf,
         };
-        let gelu = self.gelu.unwrap_or(usual);
-        let activation = match gelu {
-            Gelu::Erf => Activation::GeluErf,
-            Gelu::Tanh => Activation::GeluTanh,
-        };
-        let network = Mixer::load(name, config, file, activation, self.ctx.isa())?;
-        let mut model = Model {
-            name: name.into(),
-            network: Box::new(network),
-            gelu,
-            preprocess,
-            labels: None,
-            ctx: self.ctx.clone(),
-        };
+        let weights = Mixer::find(file, name, &config)?;
+        let mut model = self.pack(name, config, preprocess, weights, usual)?;
         model.describe(file.metadata());
         if let Some(config) = config_beside(file.path(), name)? {
             model.configure(config, file.path())?;
         }
         Ok(model)
+    }
+
+    fn pack(
+        &self,
+        name: &str,
+        config: MixerConfig,
+        preprocess: Preprocess,
+        weights: Weights<'_>,
+        usual: Gelu,
+    ) -> Result<Model, ModelError> {
+        let gelu = self.gelu.unwrap_or(usual);
+        let activation = match gelu {
+            Gelu::Erf => Activation::GeluErf,
+            Gelu::Tanh => Activation::GeluTanh,
+        };
+        let network = Box::new(Mixer::load(config, weights, activation, self.ctx.isa())?);
+        let (name, ctx) = (name.into(), self.ctx.clone());
+        Ok(Model { name, network, gelu, preprocess, labels: None, ctx })
     }
 }
 
@@ -154,15 +173,17 @@ fn config_beside(weights: &Path, name: &str) -> Result<Option<TimmConfig>, Model
     Ok(Some(config).filter(|config| config.architecture.as_deref().is_some_and(of_model)))
 }
 
-/// The model whose tensors a file has.
+/// The model whose tensors a file has, by their names and shapes; no tensor is read. Its
+/// [`classes`](ModelInfo::classes) are those of the file's head.
 ///
 /// # Errors
-/// [`ModelError::Undetected`] if it is none of [`registry::models`].
-pub fn detect(file: &Checkpoint) -> Result<&'static registry::ModelInfo, ModelError> {
+/// [`ModelError::Undetected`] if the sizes are those of none of [`registry::models`],
+/// [`ModelError::Mismatch`] if they are one's, and the tensors are not exactly those.
+pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
     let undetected = |reason| ModelError::Undetected { path: file.path().to_owned(), reason };
     let (_, config) = Mixer::detect(file, None).map_err(undetected)?;
     let found = registry::models().iter().find(|model| model.config == config);
-    found.ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         undetected(format!(
             "a Mixer with {} blocks of {} channels, {} tokens and patches of {}",
             config.depth,
@@ -170,7 +191,9 @@ pub fn detect(file: &Checkpoint) -> Result<&'static registry::ModelInfo, ModelEr
             config.tokens(),
             config.patch
         ))
-    })
+    })?;
+    let classes = Mixer::compare(file, found.name, &found.config)?;
+    Ok(ModelInfo { classes, ..found.clone() })
 }
 
 impl Model {
@@ -216,6 +239,11 @@ impl Model {
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.network.classes()
+    }
+
+    /// The steps after which [`Plan::run_observed`] shows the activations, in order.
+    pub fn layers(&self) -> Vec<Layer> {
+        self.network.layers()
     }
 
     /// Number of parameters.

@@ -88,6 +88,8 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// Channels, height and width of an image.
     fn input(&self) -> [usize; 3];
     fn classes(&self) -> usize;
+    /// The steps after which activations can be seen, in order.
+    fn layers(&self) -> Vec<Layer>;
     fn parameters(&self) -> u64;
     /// Multiply-adds of convolutions and matrices for one image, in a phase or in all.
     fn macs(&self, phase: Option<Phase>) -> u64;

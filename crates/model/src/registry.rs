@@ -1,5 +1,6 @@
 //! The models by name.
 
+use crate::ModelError;
 use crate::mixer::MixerConfig;
 use crate::preprocess::{Color, Interpolation, Preprocess, Resize};
 
@@ -52,8 +53,8 @@ const fn mixer(name: &'static str, config: MixerConfig, verified: &'static str) 
 const TIMM: &str = "timm, on random weights";
 const SAME_CODE: &str = "same code as the variants compared with timm";
 
-/// Name of the embedded model.
-pub(crate) const EMBEDDED: &str = "mixer_fashion";
+/// Name of the model that is part of the program, see [`Loader::embedded`](crate::Loader::embedded).
+pub const EMBEDDED: &str = "mixer_fashion";
 
 /// All models, by family and size.
 static MODELS: [ModelInfo; 8] = [
@@ -98,6 +99,11 @@ pub fn models() -> &'static [ModelInfo] {
 /// The model of this name.
 pub fn model(name: &str) -> Option<&'static ModelInfo> {
     MODELS.iter().find(|model| model.name == name)
+}
+
+/// The model of this name, which a caller asked for.
+pub(crate) fn find(name: &str) -> Result<&'static ModelInfo, ModelError> {
+    model(name).ok_or_else(|| ModelError::Unknown { name: name.into() })
 }
 
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {

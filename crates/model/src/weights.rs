@@ -1,10 +1,13 @@
-//! The tensors of a model, found under their names in a file and checked before any is read.
+//! The tensors of a model, found under their names in a file and checked before any is read, or
+//! drawn at random.
+
+use std::collections::HashSet;
 
 use mixfold_gemm::MatRef;
 
 use crate::checkpoint::Dtype;
 use crate::error::{Mismatch, Misshapen};
-use crate::{Checkpoint, ModelError};
+use crate::{Checkpoint, ModelError, random};
 
 /// A tensor that a model needs.
 #[derive(Clone, Debug)]
@@ -41,16 +44,49 @@ impl Spec {
     }
 }
 
-/// A file of which all tensors have been found, with the right shapes.
+/// All differences between `specs` and the tensors of a file. Lengths of 1 in a shape do not count
+/// if `squeeze`.
+pub(crate) fn compare(file: &Checkpoint, specs: &[Spec], squeeze: bool) -> Mismatch {
+    let mut mismatch = Mismatch::default();
+    let significant = |shape: &[usize]| -> Vec<usize> {
+        shape.iter().copied().filter(|&len| !squeeze || len != 1).collect()
+    };
+    for spec in specs {
+        let (name, expected) = (&spec.file_name, spec.file_shape());
+        let Some(entry) = file.entry(name) else {
+            mismatch.missing.push(name.clone());
+            continue;
+        };
+        if significant(entry.shape()) != significant(&expected) {
+            let found = entry.shape().to_vec();
+            mismatch.misshapen.push(Misshapen { name: name.clone(), expected, found });
+        }
+        if let Dtype::Other(_) = entry.dtype() {
+            mismatch.mistyped.push((name.clone(), entry.dtype().clone()));
+        }
+    }
+    let wanted: HashSet<_> = specs.iter().map(|spec| spec.file_name.as_str()).collect();
+    mismatch.unexpected =
+        file.names().filter(|name| !wanted.contains(name)).map(str::to_owned).collect();
+    mismatch
+}
+
+/// The tensors of a model, all there and of the right shapes.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {
-    file: &'a mut Checkpoint,
+    source: Source<'a>,
     specs: Vec<Spec>,
     stored: Vec<f32>,
 }
 
+#[derive(Debug)]
+enum Source<'a> {
+    File(&'a mut Checkpoint),
+    Random { seed: u64 },
+}
+
 impl<'a> Weights<'a> {
-    /// Compares `specs` with the file. Lengths of 1 in a shape do not count if `squeeze`.
+    /// Those of a file, compared as by [`compare`].
     ///
     /// # Errors
     /// [`ModelError::Mismatch`] with all differences.
@@ -60,44 +96,28 @@ impl<'a> Weights<'a> {
         specs: Vec<Spec>,
         squeeze: bool,
     ) -> Result<Self, ModelError> {
-        let mut mismatch = Mismatch::default();
-        let significant = |shape: &[usize]| -> Vec<usize> {
-            shape.iter().copied().filter(|&len| !squeeze || len != 1).collect()
-        };
-        for spec in &specs {
-            let (name, expected) = (&spec.file_name, spec.file_shape());
-            let Some(entry) = file.entry(name) else {
-                mismatch.missing.push(name.clone());
-                continue;
-            };
-            if significant(entry.shape()) != significant(&expected) {
-                let found = entry.shape().to_vec();
-                mismatch.misshapen.push(Misshapen { name: name.clone(), expected, found });
-            }
-            if let Dtype::Other(_) = entry.dtype() {
-                mismatch.mistyped.push((name.clone(), entry.dtype().clone()));
-            }
-        }
-        let wanted: std::collections::HashSet<_> =
-            specs.iter().map(|spec| spec.file_name.as_str()).collect();
-        mismatch.unexpected =
-            file.names().filter(|name| !wanted.contains(name)).map(str::to_owned).collect();
-        if !mismatch.is_empty() {
-            let (path, model) = (file.path().to_owned(), model.to_owned());
-            return Err(ModelError::Mismatch { path, model, mismatch: Box::new(mismatch) });
-        }
-        Ok(Weights { file, specs, stored: Vec::new() })
+        compare(file, &specs, squeeze).into_result(file, model)?;
+        Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
     }
 
-    fn spec(&self, name: &str) -> &Spec {
-        let spec = self.specs.iter().find(|spec| spec.name == name);
-        spec.unwrap_or_else(|| panic!("the model asks for `{name}`, which it did not list"))
+    /// Values that depend on `seed` alone, see [`random`].
+    pub(crate) fn random(specs: Vec<Spec>, seed: u64) -> Self {
+        Weights { source: Source::Random { seed }, specs, stored: Vec::new() }
+    }
+
+    fn position(&self, name: &str) -> usize {
+        let position = self.specs.iter().position(|spec| spec.name == name);
+        position.unwrap_or_else(|| panic!("the model asks for `{name}`, which it did not list"))
+    }
+
+    /// The shape of a tensor, as in [`Spec::shape`].
+    pub(crate) fn shape(&self, name: &str) -> &[usize] {
+        &self.specs[self.position(name)].shape
     }
 
     /// Reads a vector into `values`.
     pub(crate) fn vector(&mut self, name: &str, values: &mut Vec<f32>) -> Result<(), ModelError> {
-        let file_name = self.spec(name).file_name.clone();
-        Ok(self.file.read_f32(&file_name, values)?)
+        self.source.read(&self.specs, self.position(name), values)
     }
 
     /// Reads a matrix, or a convolution as `[out, channels · height · width]`, into `values`.
@@ -106,28 +126,46 @@ impl<'a> Weights<'a> {
         name: &str,
         values: &'v mut Vec<f32>,
     ) -> Result<MatRef<'v, f32>, ModelError> {
-        let Spec { file_name, shape, layout, .. } = self.spec(name).clone();
+        let position = self.position(name);
+        let Weights { source, specs, stored } = self;
+        let Spec { shape, layout, .. } = &specs[position];
         let (rows, cols) = (shape[0], shape[1..].iter().product());
         match (layout, &shape[..]) {
             (Layout::Same, _) => {
-                self.file.read_f32(&file_name, values)?;
+                source.read(specs, position, values)?;
                 Ok(MatRef::row_major(values, rows, cols)?)
             }
             (Layout::Hwio, &[out, channels, height, width]) => {
-                self.file.read_f32(&file_name, &mut self.stored)?;
+                source.read(specs, position, stored)?;
                 values.clear();
                 let place = |o, c, y, x| ((y * width + x) * channels + c) * out + o;
                 for o in 0..out {
                     for (c, y, x) in positions(channels, height, width) {
-                        values.push(self.stored[place(o, c, y, x)]);
+                        values.push(stored[place(o, c, y, x)]);
                     }
                 }
                 Ok(MatRef::row_major(values, rows, cols)?)
             }
             _ => {
-                self.file.read_f32(&file_name, values)?;
+                source.read(specs, position, values)?;
                 Ok(MatRef::row_major(values, cols, rows)?.transpose())
             }
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Replaces the contents of `values` by the tensor at `position`, as it is stored.
+    fn read(
+        &mut self,
+        specs: &[Spec],
+        position: usize,
+        values: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        let spec = &specs[position];
+        match self {
+            Source::File(file) => Ok(file.read_f32(&spec.file_name, values)?),
+            &mut Source::Random { seed } => random::tensor(spec, seed, position, values),
         }
     }
 }

@@ -109,6 +109,32 @@ fn npy_round_trip() {
     assert_eq!(npy::read(&path).unwrap().0, [1; 12]);
 }
 
+#[test]
+fn npy_written_piece_by_piece() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("y.npy");
+    let files = || std::fs::read_dir(directory.path()).unwrap().count();
+
+    let mut writer = npy::Writer::create(&path, &[2, 3]).unwrap();
+    writer.append(&[0.0, 1.0]).unwrap();
+    writer.append(&[]).unwrap();
+    let error = writer.append(&[2.0; 5]).unwrap_err();
+    assert!(matches!(error, CheckpointError::Size { needed: 24, stored: 28, .. }), "{error}");
+    writer.append(&[2.0, 3.0, 4.0, 5.0]).unwrap();
+    assert!(!path.exists());
+    writer.finish().unwrap();
+    assert_eq!(npy::read(&path).unwrap(), (vec![2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]));
+
+    let mut writer = npy::Writer::create(&path, &[4]).unwrap();
+    writer.append(&[9.0; 3]).unwrap();
+    let error = writer.finish().unwrap_err();
+    assert!(matches!(error, CheckpointError::Size { needed: 16, stored: 12, .. }), "{error}");
+    assert_eq!(npy::read(&path).unwrap().0, [2, 3], "the file of before is untouched");
+    assert_eq!(files(), 1, "nothing is left of a file that was not finished");
+    let error = npy::Writer::create(&path, &[usize::MAX, 2]).unwrap_err();
+    assert!(matches!(error, CheckpointError::ShapeOverflow { .. }), "{error}");
+}
+
 #[cfg(unix)]
 #[test]
 fn npy_files_are_not_private() {

@@ -64,6 +64,7 @@ pub enum Dtype {
 pub struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,
+    bytes: u64,
     location: Location,
 }
 
@@ -243,6 +244,11 @@ impl Entry {
         &self.shape
     }
 
+    /// The bytes that its elements take, decompressed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The product of the dimensions: 1 for a scalar.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
@@ -258,6 +264,15 @@ impl Format {
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::Npz),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "safetensors",
+            Self::Npz => "npz",
+        })
     }
 }
 

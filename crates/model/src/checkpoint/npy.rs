@@ -5,14 +5,17 @@
 //! dictionary with the keys `descr`, `fortran_order` and `shape`.
 
 mod literal;
+mod write;
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use thiserror::Error;
 
 use super::{CheckpointError, Dtype, checked_size, decode};
+
+pub use write::{Writer, write};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
@@ -107,79 +110,6 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Vec<usize>, Vec<f32>), Checkpoint
         decode::column_to_row_major(&mut values, &header.shape);
     }
     Ok((header.shape, values))
-}
-
-/// Writes an f32 array in row-major order, version 1.0, little-endian. The file is written beside
-/// `path` and renamed to it when it is complete, so that no reader meets half of it.
-///
-/// # Errors
-/// `values` has not as many elements as `shape` says, or the file cannot be written.
-pub fn write(
-    path: impl AsRef<Path>,
-    shape: &[usize],
-    values: &[f32],
-) -> Result<(), CheckpointError> {
-    let path = path.as_ref();
-    let stored = size_of_val(values) as u64;
-    match checked_size(shape, 32) {
-        Some(needed) if needed == stored => {}
-        needed => {
-            let (path, tensor) = (path.into(), ARRAY.to_owned());
-            let (shape, dtype) = (shape.to_vec(), Dtype::F32);
-            return Err(match needed {
-                Some(needed) => {
-                    CheckpointError::Size { path, tensor, shape, dtype, needed, stored }
-                }
-                None => CheckpointError::ShapeOverflow { path, tensor, shape, dtype },
-            });
-        }
-    }
-    replace(path, |file| {
-        file.write_all(&encode_header(shape)?)?;
-        let mut bytes = Vec::new();
-        for block in values.chunks(16 * 1024) {
-            bytes.clear();
-            bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
-            file.write_all(&bytes)?;
-        }
-        Ok(())
-    })
-    .map_err(|source| CheckpointError::Io { path: path.into(), source })
-}
-
-/// Magic, version, length and dictionary, padded so that the elements begin at a multiple of 64.
-fn encode_header(shape: &[usize]) -> io::Result<Vec<u8>> {
-    let shape = match shape {
-        [only] => format!("({only},)"),
-        _ => format!("({})", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
-    };
-    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
-    let before = MAGIC.len() + 2 + 2;
-    let padded = (before + text.len() + 1).next_multiple_of(64) - before;
-    text.extend(std::iter::repeat_n(' ', padded - 1 - text.len()));
-    text.push('\n');
-    let length = u16::try_from(text.len())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many dimensions"))?;
-    Ok([MAGIC, &[1, 0][..], &length.to_le_bytes(), text.as_bytes()].concat())
-}
-
-/// Creates or replaces `path` by what `write` puts into a temporary file beside it.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    // The permissions of any new file (less the umask), not those of a private temporary one.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".npy-").tempfile_in(directory)?;
-    if let Ok(existing) = fs::metadata(path) {
-        file.as_file().set_permissions(existing.permissions())?;
-    }
-    write(file.as_file_mut())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 /// A `.npy` header.

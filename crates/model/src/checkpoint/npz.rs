@@ -80,7 +80,8 @@ fn read_entry(
         big_endian: header.big_endian,
         fortran_order: header.fortran_order,
     });
-    Ok((tensor, Entry { dtype: header.dtype, shape: header.shape, location }))
+    let Header { dtype, shape, bytes, .. } = header;
+    Ok((tensor, Entry { dtype, shape, bytes: size.saturating_sub(bytes), location }))
 }
 
 /// Appends the array's elements to `values`, in the order they are stored, and verifies the

@@ -98,7 +98,7 @@ fn check_tensors(
             Some(_) => {}
         }
         let location = Location::Bytes { offset: data + begin };
-        entries.insert(tensor, Entry { dtype, shape, location });
+        entries.insert(tensor, Entry { dtype, shape, bytes: end - begin, location });
         expected = end;
     }
     if expected != available {

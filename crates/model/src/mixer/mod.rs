@@ -19,7 +19,7 @@ pub use config::MixerConfig;
 pub use names::Names;
 
 use crate::network::{Layer, Network, Observe, Phase, Workspace};
-use crate::weights::Weights;
+use crate::weights::{Weights, compare};
 use crate::{Checkpoint, ModelError};
 
 /// ε of every layer norm.
@@ -43,26 +43,51 @@ struct Block {
 }
 
 impl Mixer {
-    /// Reads and packs the weights of a checkpoint, tensor by tensor.
-    pub(crate) fn load(
+    /// The weights in a file: all tensors of the configuration, with a head of any size.
+    pub(crate) fn find<'a>(
+        file: &'a mut Checkpoint,
         model: &str,
+        config: &MixerConfig,
+    ) -> Result<Weights<'a>, ModelError> {
+        config.check()?;
+        let names = Names::of(file).unwrap_or(Names::Timm);
+        let specs = names.specs(config, names.classes(file).unwrap_or(1000));
+        Weights::find(file, model, specs, names.squeezes())
+    }
+
+    /// Compares the tensors of a file with those of the configuration; returns the classes of its
+    /// head.
+    pub(crate) fn compare(
+        file: &Checkpoint,
+        model: &str,
+        config: &MixerConfig,
+    ) -> Result<usize, ModelError> {
+        let names = Names::of(file).unwrap_or(Names::Timm);
+        let classes = names.classes(file).unwrap_or(1000);
+        let specs = names.specs(config, classes);
+        compare(file, &specs, names.squeezes()).into_result(file, model)?;
+        Ok(classes)
+    }
+
+    /// Weights drawn at random.
+    pub(crate) fn random(config: &MixerConfig, classes: usize, seed: u64) -> Weights<'static> {
+        Weights::random(Names::Timm.specs(config, classes), seed)
+    }
+
+    /// Reads and packs weights, tensor by tensor.
+    pub(crate) fn load(
         config: MixerConfig,
-        file: &mut Checkpoint,
+        mut weights: Weights<'_>,
         gelu: Activation,
         isa: Isa,
     ) -> Result<Self, ModelError> {
-        config.check()?;
-        let names = Names::of(file).unwrap_or(Names::Timm);
-        let classes = names.shape(file, "head.bias").and_then(|shape| shape.first().copied());
-        let classes = classes.unwrap_or(1000);
-        let specs = names.specs(&config, classes);
-        let mut file = Weights::find(file, model, specs, names == Names::LegacyFlax)?;
-        let mut read = Reader { file: &mut file, buffers: Default::default() };
+        let classes = weights.shape("head.bias")[0];
+        let mut read = Reader { weights: &mut weights, buffers: Default::default() };
 
         let patch = (config.patch, config.patch);
         let [weight, bias, ..] = &mut read.buffers;
-        read.file.vector("stem.proj.bias", bias)?;
-        let weight = read.file.matrix("stem.proj.weight", weight)?;
+        read.weights.vector("stem.proj.bias", bias)?;
+        let weight = read.weights.matrix("stem.proj.weight", weight)?;
         let stem = PatchEmbed::pack(isa, weight, bias, config.image_channels, patch)?;
         let blocks = (0..config.depth)
             .map(|i| {
@@ -77,8 +102,8 @@ impl Mixer {
             .collect::<Result<_, ModelError>>()?;
         let norm = read.norm("norm", Norm::layer_inner)?;
         let [weight, bias, ..] = &mut read.buffers;
-        read.file.vector("head.bias", bias)?;
-        let weight = read.file.matrix("head.weight", weight)?;
+        read.weights.vector("head.bias", bias)?;
+        let weight = read.weights.matrix("head.weight", weight)?;
         let head = AxisLinear::new(weight).bias(bias)?.pack(isa, Side::Right)?;
         Ok(Mixer { config, classes, stem, blocks, norm, head })
     }
@@ -101,7 +126,7 @@ impl Mixer {
         };
         let has_block = |i: &usize| names.shape(file, &format!("blocks.{i}.norm1.bias")).is_some();
         let depth = (0..).take_while(has_block).count();
-        let side = tokens.isqrt() * patch;
+        let side = tokens.isqrt().checked_mul(patch).ok_or(format!("patches of {patch}"))?;
         let image = image.unwrap_or([side, side]);
         let config = MixerConfig {
             image,
@@ -129,7 +154,7 @@ impl Mixer {
 
 /// Reads tensors into buffers that it uses again.
 struct Reader<'a, 'b> {
-    file: &'a mut Weights<'b>,
+    weights: &'a mut Weights<'b>,
     buffers: [Vec<f32>; 4],
 }
 
@@ -140,8 +165,8 @@ impl Reader<'_, '_> {
         norm: impl Fn(&[f32], &[f32], f32) -> Norm,
     ) -> Result<Norm, ModelError> {
         let [gamma, beta, ..] = &mut self.buffers;
-        self.file.vector(&format!("{module}.weight"), gamma)?;
-        self.file.vector(&format!("{module}.bias"), beta)?;
+        self.weights.vector(&format!("{module}.weight"), gamma)?;
+        self.weights.vector(&format!("{module}.bias"), beta)?;
         Ok(norm(gamma, beta, EPS))
     }
 
@@ -154,10 +179,10 @@ impl Reader<'_, '_> {
         side: Side,
     ) -> Result<AxisOp, ModelError> {
         let [first, second, hidden_bias, bias] = &mut self.buffers;
-        self.file.vector(&format!("{module}.fc1.bias"), hidden_bias)?;
-        self.file.vector(&format!("{module}.fc2.bias"), bias)?;
-        let first = self.file.matrix(&format!("{module}.fc1.weight"), first)?;
-        let second = self.file.matrix(&format!("{module}.fc2.weight"), second)?;
+        self.weights.vector(&format!("{module}.fc1.bias"), hidden_bias)?;
+        self.weights.vector(&format!("{module}.fc2.bias"), bias)?;
+        let first = self.weights.matrix(&format!("{module}.fc1.weight"), first)?;
+        let second = self.weights.matrix(&format!("{module}.fc2.weight"), second)?;
         let mlp = AxisMlp::new(first, second)?.bias(hidden_bias, bias)?.norm(norm)?;
         Ok(mlp.activation(gelu).residual().pack(isa, side)?)
     }
@@ -171,6 +196,15 @@ impl Network for Mixer {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn layers(&self) -> Vec<Layer> {
+        let blocks = (0..self.config.depth).flat_map(|i| [Layer::Tokens(i), Layer::Block(i)]);
+        [Layer::Stem]
+            .into_iter()
+            .chain(blocks)
+            .chain([Layer::Norm, Layer::Mean, Layer::Head])
+            .collect()
     }
 
     fn parameters(&self) -> u64 {

@@ -24,6 +24,16 @@ impl Names {
             .find(|names| file.entry(&names.file_name("stem.proj.weight").0).is_some())
     }
 
+    /// Whether shapes may have lengths of 1 to be left out.
+    pub(crate) fn squeezes(self) -> bool {
+        self == Names::LegacyFlax
+    }
+
+    /// The classes of the file's head.
+    pub(crate) fn classes(self, file: &Checkpoint) -> Option<usize> {
+        self.shape(file, "head.bias")?.first().copied()
+    }
+
     /// The file's name and layout of the tensor that timm calls `name`.
     fn file_name(self, name: &str) -> (String, Layout) {
         let (module, parameter) = name.rsplit_once('.').unwrap_or((name, ""));
@@ -100,8 +110,7 @@ impl Names {
     pub(crate) fn shape(self, file: &Checkpoint, name: &str) -> Option<Vec<usize>> {
         let (file_name, layout) = self.file_name(name);
         let shape: Vec<_> = match self {
-            // These may have lengths of 1 to be left out.
-            Names::LegacyFlax if !matches!(layout, Layout::Hwio) => {
+            _ if self.squeezes() && layout != Layout::Hwio => {
                 let shape = file.entry(&file_name)?.shape();
                 shape.iter().copied().filter(|&len| len != 1).collect()
             }

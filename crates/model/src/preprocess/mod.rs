@@ -235,7 +235,11 @@ impl Preprocess {
         [0, 1].map(|axis| Axis::new(source[axis], resized[axis], self.size[axis]))
     }
 
-    fn check(&self) -> Result<(), PreprocessError> {
+    /// Whether these settings are possible; all other functions check this themselves.
+    ///
+    /// # Errors
+    /// [`PreprocessError::Setting`], which says what each can be.
+    pub fn check(&self) -> Result<(), PreprocessError> {
         let setting =
             |name, value: String, expected| Err(PreprocessError::Setting { name, value, expected });
         if self.size.iter().any(|&size| size == 0 || size > MAX_SIZE) {

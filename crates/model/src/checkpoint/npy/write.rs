@@ -1,0 +1,139 @@
+//! Writing `.npy` arrays of f32.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{ARRAY, MAGIC};
+use crate::checkpoint::{CheckpointError, Dtype, checked_size};
+
+/// Writes an f32 array in row-major order, version 1.0, little-endian. The file is written beside
+/// `path` and renamed to it when it is complete, so that no reader meets half of it.
+///
+/// # Errors
+/// `values` has not as many elements as `shape` says, or the file cannot be written.
+pub fn write(
+    path: impl AsRef<Path>,
+    shape: &[usize],
+    values: &[f32],
+) -> Result<(), CheckpointError> {
+    let mut writer = Writer::create(path, shape)?;
+    writer.append(values)?;
+    writer.finish()
+}
+
+/// Writes an f32 array piece by piece, as [`write`](fn@write) does. If it is dropped before
+/// [`finish`](Self::finish), nothing is left of it.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    file: NamedTempFile,
+    shape: Vec<usize>,
+    needed: u64,
+    written: u64,
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins an array of this shape, beside `path`.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the shape overflows.
+    pub fn create(path: impl AsRef<Path>, shape: &[usize]) -> Result<Self, CheckpointError> {
+        let path = path.as_ref();
+        let needed = checked_size(shape, 32).ok_or_else(|| CheckpointError::ShapeOverflow {
+            path: path.into(),
+            tensor: ARRAY.to_owned(),
+            shape: shape.to_vec(),
+            dtype: Dtype::F32,
+        })?;
+        let begin = || {
+            let mut file = temporary_beside(path)?;
+            file.write_all(&encode_header(shape)?)?;
+            Ok(file)
+        };
+        let file = begin().map_err(|source| CheckpointError::Io { path: path.into(), source })?;
+        let (path, shape) = (path.into(), shape.to_vec());
+        Ok(Self { path, file, shape, needed, written: 0, bytes: Vec::new() })
+    }
+
+    /// Adds the elements that follow.
+    ///
+    /// # Errors
+    /// There are more than the shape says, and none is written then; or the file cannot be written.
+    pub fn append(&mut self, values: &[f32]) -> Result<(), CheckpointError> {
+        let written = self.written + size_of_val(values) as u64;
+        if written > self.needed {
+            return Err(self.size_error(written));
+        }
+        for block in values.chunks(16 * 1024) {
+            self.bytes.clear();
+            self.bytes.extend(block.iter().flat_map(|value| value.to_le_bytes()));
+            let result = self.file.write_all(&self.bytes);
+            result.map_err(|source| CheckpointError::Io { path: self.path.clone(), source })?;
+        }
+        self.written = written;
+        Ok(())
+    }
+
+    /// Creates or replaces the file at the path.
+    ///
+    /// # Errors
+    /// There are fewer elements than the shape says, or the file cannot be written.
+    pub fn finish(self) -> Result<(), CheckpointError> {
+        if self.written != self.needed {
+            return Err(self.size_error(self.written));
+        }
+        let Self { path, file, .. } = self;
+        match file.persist(&path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(CheckpointError::Io { path, source: error.error }),
+        }
+    }
+
+    fn size_error(&self, stored: u64) -> CheckpointError {
+        CheckpointError::Size {
+            path: self.path.clone(),
+            tensor: ARRAY.to_owned(),
+            shape: self.shape.clone(),
+            dtype: Dtype::F32,
+            needed: self.needed,
+            stored,
+        }
+    }
+}
+
+/// Magic, version, length and dictionary, padded so that the elements begin at a multiple of 64.
+fn encode_header(shape: &[usize]) -> io::Result<Vec<u8>> {
+    let shape = match shape {
+        [only] => format!("({only},)"),
+        _ => format!("({})", shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
+    };
+    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}");
+    let before = MAGIC.len() + 2 + 2;
+    let padded = (before + text.len() + 1).next_multiple_of(64) - before;
+    text.extend(std::iter::repeat_n(' ', padded - 1 - text.len()));
+    text.push('\n');
+    let length = u16::try_from(text.len())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many dimensions"))?;
+    Ok([MAGIC, &[1, 0][..], &length.to_le_bytes(), text.as_bytes()].concat())
+}
+
+/// A file in the folder of `path`, with the permissions of the one that it is to replace.
+fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // The permissions of any new file (less the umask), not those of a private temporary one.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.prefix(".npy-").tempfile_in(directory)?;
+    if let Ok(existing) = fs::metadata(path) {
+        file.as_file().set_permissions(existing.permissions())?;
+    }
+    Ok(file)
+}
