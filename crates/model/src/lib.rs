@@ -48,3 +48,8 @@ pub use network::{Layer, Phase};
 pub use plan::Plan;
 pub use preprocess::{Images, Preprocess, PreprocessError};
 pub use registry::ModelInfo;
+
+/// The examples of the documentation, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/getting-started.md")]
+pub struct GettingStarted;
