@@ -51,8 +51,14 @@ impl Mixer {
     ) -> Result<Weights<'a>, ModelError> {
         config.check()?;
         let names = Names::of(file).unwrap_or(Names::Timm);
-        let specs = names.specs(config, names.classes(file).unwrap_or(1000));
-        Weights::find(file, model, specs, names.squeezes())
+        let classes = names.classes(file).unwrap_or(1000);
+        if classes == 0 {
+            return Err(ModelError::Config(format!(
+                "{}: the head has no class",
+                file.path().display()
+            )));
+        }
+        Weights::find(file, model, names.specs(config, classes), names.squeezes())
     }
 
     /// Compares the tensors of a file with those of the configuration; returns the classes of its

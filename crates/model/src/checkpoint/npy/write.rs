@@ -59,6 +59,11 @@ impl Writer {
         Ok(Self { path, file, shape, needed, written: 0, bytes: Vec::new() })
     }
 
+    /// The array's dimensions.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// Adds the elements that follow.
     ///
     /// # Errors

@@ -1,0 +1,138 @@
+//! `mixfold inspect`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use mixfold_model::registry::ModelInfo;
+use mixfold_model::{Checkpoint, ModelError, detect};
+use serde::Serialize;
+
+use crate::error::{CliError, Outcome};
+use crate::output::Output;
+use crate::text::{self, Align};
+
+/// Show what a weights file holds
+///
+/// Prints the format, the model that the tensors fit (or why they fit none), its parameters and
+/// multiply-adds for one image, and all tensors. Only the table of contents is read.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// safetensors or npz file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Inspection<'a> {
+    path: String,
+    format: String,
+    /// The model that the tensors fit.
+    model: Option<Fit>,
+    /// Why there is none.
+    mismatch: Option<String>,
+    metadata: &'a BTreeMap<String, String>,
+    tensors: Vec<Tensor<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Fit {
+    name: &'static str,
+    family: &'static str,
+    /// Channels, height, width.
+    input: [usize; 3],
+    classes: usize,
+    parameters: u64,
+    macs: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Tensor<'a> {
+    name: &'a str,
+    dtype: String,
+    shape: &'a [usize],
+    bytes: u64,
+}
+
+pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
+    let file = Checkpoint::open(&args.file)?;
+    let (model, mismatch) = match detect(&file) {
+        Ok(info) => (Some(Fit::new(&info)), None),
+        Err(ModelError::Undetected { reason, .. }) => (None, Some(reason)),
+        Err(error) => (None, Some(CliError::from(error).to_string())),
+    };
+    let tensors = file.entries().map(|(name, entry)| Tensor {
+        name,
+        dtype: entry.dtype().to_string(),
+        shape: entry.shape(),
+        bytes: entry.bytes(),
+    });
+    let inspection = Inspection {
+        path: args.file.display().to_string(),
+        format: file.format().to_string(),
+        model,
+        mismatch,
+        metadata: file.metadata(),
+        tensors: tensors.collect(),
+    };
+    if args.json {
+        out.json(&inspection)?
+    } else {
+        inspection.print(out)?
+    }
+    Ok(Outcome::Complete)
+}
+
+impl Fit {
+    fn new(info: &ModelInfo) -> Self {
+        let [height, width] = info.config.image;
+        Fit {
+            name: info.name,
+            family: info.family,
+            input: [info.config.image_channels, height, width],
+            classes: info.classes,
+            parameters: info.parameters(),
+            macs: info.macs(),
+        }
+    }
+}
+
+impl Inspection<'_> {
+    fn print(&self, out: &mut Output) -> Result<(), CliError> {
+        let mut rows: Vec<[String; 2]> = Vec::new();
+        let mut add = |name: &str, value: String| rows.push([name.to_owned(), value]);
+        add("file", self.path.clone());
+        add("format", self.format.clone());
+        if let Some(fit) = &self.model {
+            add("model", format!("{} ({})", fit.name, fit.family));
+            add("input", text::shape(&fit.input));
+            add("classes", fit.classes.to_string());
+            add("parameters", text::grouped(fit.parameters));
+            add("MACs", format!("{} per image", text::metric(fit.macs)));
+        }
+        if let Some(mismatch) = &self.mismatch {
+            add("model", format!("none: {mismatch}"));
+        }
+        let bytes: u64 = self.tensors.iter().map(|tensor| tensor.bytes).sum();
+        add("tensors", format!("{}, {} bytes", self.tensors.len(), text::grouped(bytes)));
+        for (key, value) in self.metadata {
+            add(key, value.clone());
+        }
+        out.table([Align::Left; 2], &rows)?;
+        if self.tensors.is_empty() {
+            return Ok(());
+        }
+        out.line("")?;
+        let header = ["TENSOR", "TYPE", "SHAPE", "BYTES"].map(String::from);
+        let rows = self.tensors.iter().map(|tensor| {
+            let (shape, bytes) = (text::shape(tensor.shape), text::grouped(tensor.bytes));
+            [tensor.name.to_owned(), tensor.dtype.clone(), shape, bytes]
+        });
+        use Align::{Left, Right};
+        let rows: Vec<_> = [header].into_iter().chain(rows).collect();
+        out.table([Left, Left, Right, Right], &rows)
+    }
+}

@@ -1,0 +1,8 @@
+//! One module for each subcommand: its arguments and what it does.
+
+pub(crate) mod bench;
+pub(crate) mod classify;
+pub(crate) mod eval;
+pub(crate) mod inspect;
+pub(crate) mod models;
+pub(crate) mod run;

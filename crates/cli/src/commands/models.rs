@@ -1,0 +1,77 @@
+//! `mixfold models`
+
+use mixfold_model::registry::{self, ModelInfo};
+use serde::Serialize;
+
+use crate::error::{CliError, Outcome};
+use crate::output::Output;
+use crate::text::{self, Align};
+
+/// List the models
+///
+/// Parameters, and multiply-adds (MACs) of convolutions and matrices for one image, are those with
+/// the usual number of classes; weights of another number of classes can be loaded too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print a JSON list
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: &'static str,
+    family: &'static str,
+    /// Channels, height, width.
+    input: [usize; 3],
+    classes: usize,
+    parameters: u64,
+    macs: u64,
+    /// Whether its weights are part of the program.
+    embedded: bool,
+    verified: &'static str,
+}
+
+pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
+    let models: Vec<_> = registry::models().iter().map(Listed::new).collect();
+    if args.json {
+        out.json(&models)?;
+        return Ok(Outcome::Complete);
+    }
+    let header = ["MODEL", "FAMILY", "INPUT", "CLASSES", "PARAMETERS", "MACS", "VERIFIED AGAINST"];
+    let rows: Vec<_> =
+        [header.map(String::from)].into_iter().chain(models.iter().map(Listed::row)).collect();
+    use Align::{Left, Right};
+    out.table([Left, Left, Right, Right, Right, Right, Left], &rows)?;
+    out.line("")?;
+    out.line(format_args!("The weights of {} are part of the program.", registry::EMBEDDED))?;
+    Ok(Outcome::Complete)
+}
+
+impl Listed {
+    fn new(info: &'static ModelInfo) -> Self {
+        let [height, width] = info.config.image;
+        Listed {
+            name: info.name,
+            family: info.family,
+            input: [info.config.image_channels, height, width],
+            classes: info.classes,
+            parameters: info.parameters(),
+            macs: info.macs(),
+            embedded: info.name == registry::EMBEDDED,
+            verified: info.verified,
+        }
+    }
+
+    fn row(&self) -> [String; 7] {
+        [
+            self.name.into(),
+            self.family.into(),
+            text::shape(&self.input),
+            self.classes.to_string(),
+            text::metric(self.parameters),
+            text::metric(self.macs),
+            self.verified.into(),
+        ]
+    }
+}

@@ -1,0 +1,71 @@
+//! Which model a command uses.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use mixfold_gemm::Context;
+use mixfold_model::{Gelu, Loader, Model, registry};
+
+use crate::error::CliError;
+
+/// A model by name, by its weights, or by both.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Model, see `mixfold models` [default: told from the weights; without weights, mixer_fashion]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+
+    /// Weights: safetensors with timm's names, or npz with the official Flax names
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+
+    /// GELU to compute [default: erf for timm's weights, tanh for Flax's]
+    #[arg(long, value_name = "WHICH")]
+    gelu: Option<GeluArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GeluArg {
+    Erf,
+    Tanh,
+}
+
+impl ModelArgs {
+    /// Loads the model with its weights.
+    pub(crate) fn load(&self, ctx: &Context) -> Result<Model, CliError> {
+        self.load_or(ctx, |_, name| {
+            Err(CliError::Usage(format!(
+                "{name} needs --weights FILE: only {} is part of the program",
+                registry::EMBEDDED
+            )))
+        })
+    }
+
+    /// Loads the model, with random weights if it is named and has none.
+    pub(crate) fn load_or_random(&self, ctx: &Context) -> Result<Model, CliError> {
+        self.load_or(ctx, |loader, name| Ok(loader.random(name, 0)?))
+    }
+
+    fn load_or(
+        &self,
+        ctx: &Context,
+        without_weights: impl FnOnce(&Loader, &str) -> Result<Model, CliError>,
+    ) -> Result<Model, CliError> {
+        let mut loader = Loader::new().context(ctx.clone());
+        if let Some(gelu) = self.gelu {
+            loader = loader.gelu(match gelu {
+                GeluArg::Erf => Gelu::Erf,
+                GeluArg::Tanh => Gelu::Tanh,
+            });
+        }
+        match (self.model.as_deref(), &self.weights) {
+            (Some(name), Some(weights)) => Ok(loader.load(name, weights)?),
+            (None, Some(weights)) => Ok(loader.detect(weights)?),
+            (None | Some(registry::EMBEDDED), None) => Ok(loader.embedded()?),
+            (Some(name), None) if registry::model(name).is_some() => without_weights(&loader, name),
+            (Some(name), None) => {
+                Err(mixfold_model::ModelError::Unknown { name: name.into() }.into())
+            }
+        }
+    }
+}

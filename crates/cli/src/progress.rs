@@ -1,0 +1,46 @@
+//! Progress of long work, for people who watch.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const TEMPLATE: &str = "{wide_bar} {human_pos}/{human_len} images, {per_sec}, {eta} left";
+
+/// A bar on standard error if that is a terminal, else nothing. It is gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Of so many images.
+    pub(crate) fn new(images: usize) -> Self {
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template(TEMPLATE)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ");
+        Progress {
+            bar: ProgressBar::with_draw_target(Some(images as u64), target).with_style(style),
+        }
+    }
+
+    /// So many images more are done.
+    pub(crate) fn add(&self, images: usize) {
+        self.bar.inc(images as u64);
+    }
+
+    /// Does what writes to the terminal while the bar is not there.
+    pub(crate) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
