@@ -35,7 +35,7 @@ pub(crate) enum Weights {
     Right(Layers<PackedRhs<f32>>),
 }
 
-/// An operator along an axis with its weights packed: what [`AxisLinear`] and [`AxisMlp`] become.
+/// An operator along an axis with its weights packed: what [`AxisLinear`](crate::AxisLinear) and [`AxisMlp`](crate::AxisMlp) become.
 ///
 /// It is immutable and can be shared by threads. The input of an operator with a norm or activation
 /// may hold NaN and infinities; they stay in the places that depend on them.
