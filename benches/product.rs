@@ -117,3 +117,41 @@ impl<T> fmt::Display for Product<T> {
         write!(f, "{m}x{n}x{k}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compares sums in the order of k with sums in reverse, one of which is `wrong` by so much.
+    fn compare(side: Side, wrong: f32) {
+        let product = Product::<f32>::new([8, 24, 196], side);
+        let ([m, n, k], (row_stride, col_stride)) = (product.shape, product.rhs_strides);
+        let at = |i: usize, j: usize, p: usize| {
+            product.lhs[i * k + p] * product.rhs[p * row_stride + j * col_stride]
+        };
+        let sum = |i, j, order: &mut dyn Iterator<Item = usize>| order.map(|p| at(i, j, p)).sum();
+        let each = || (0..m).flat_map(|i| (0..n).map(move |j| (i, j)));
+        let x: Vec<f32> = each().map(|(i, j)| sum(i, j, &mut (0..k))).collect();
+        let mut y: Vec<f32> = each().map(|(i, j)| sum(i, j, &mut (0..k).rev())).collect();
+        y[m * n / 2] += wrong;
+        product.assert_agree(&x, &y);
+    }
+
+    #[test]
+    fn other_orders_of_summation_agree() {
+        compare(Side::Left, 0.0);
+        compare(Side::Right, 0.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "within")]
+    fn a_wrong_element_is_found() {
+        compare(Side::Right, 1e-3);
+    }
+
+    #[test]
+    #[should_panic(expected = "within")]
+    fn nan_is_found() {
+        compare(Side::Left, f32::NAN);
+    }
+}
