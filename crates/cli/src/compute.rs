@@ -31,18 +31,14 @@ impl Compute {
 /// How many images go through a model together.
 #[derive(Debug, Args)]
 pub(crate) struct Batch<const DEFAULT: u16> {
-    /// Images that go through the model together; the results are the same
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = DEFAULT,
-        value_parser = clap::value_parser!(u16).range(1..=4096),
-    )]
-    batch: u16,
+    /// Images that go through the model together; the results are the same [default: 64 for eval,
+    /// else 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: Option<u16>,
 }
 
 impl<const DEFAULT: u16> Batch<DEFAULT> {
     pub(crate) fn size(&self) -> usize {
-        self.batch.into()
+        self.batch.unwrap_or(DEFAULT).into()
     }
 }
