@@ -97,7 +97,7 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     fn packed_bytes(&self) -> usize;
     /// Rows of the large products per image: so many times is a weight used.
     fn rows(&self) -> usize;
-    /// Memory for `batch` images.
+    /// Memory for 1 to `batch` images.
     fn workspace(&self, batch: usize, ctx: &Context) -> Result<Workspace, ModelError>;
     /// Computes the logits of `batch` images.
     fn forward(

@@ -21,10 +21,13 @@ pub struct Plan<'m> {
     batch: usize,
     /// Images that go through the model together.
     group: usize,
-    /// For groups that have all threads to themselves.
-    shared: Option<Workspace>,
-    /// For groups that go at once, one to a thread.
+    /// Images whose groups go at once, one to a thread. Those behind them have all threads to
+    /// themselves, one group after the other.
+    split: usize,
+    /// For each thread, if there are images before `split`.
     own: Vec<Workspace>,
+    /// If there are images behind `split`.
+    shared: Option<Workspace>,
     sequential: Context,
 }
 
@@ -34,12 +37,12 @@ impl<'m> Plan<'m> {
         let group = ROWS.div_ceil(network.rows().max(1)).clamp(1, batch.max(1));
         let (ctx, sequential) = (model.context(), model.context().sequential());
         let (workers, groups) = (ctx.workers(), batch.div_ceil(group));
-        let shares = !groups.is_multiple_of(workers) && groups > 0;
-        let shared = shares.then(|| network.workspace(group, ctx)).transpose()?;
-        let own = if groups >= workers { workers } else { 0 };
-        let own =
-            (0..own).map(|_| network.workspace(group, &sequential)).collect::<Result<_, _>>()?;
-        Ok(Plan { model, batch, group, shared, own, sequential })
+        let at_once = groups - groups % workers;
+        let split = at_once.saturating_mul(group).min(batch);
+        let own = (0..workers.min(at_once)).map(|_| network.workspace(group, &sequential));
+        let own = own.collect::<Result<_, _>>()?;
+        let shared = (split < batch).then(|| network.workspace(group, ctx)).transpose()?;
+        Ok(Plan { model, batch, group, split, own, shared, sequential })
     }
 
     /// Number of images.
@@ -58,14 +61,11 @@ impl<'m> Plan<'m> {
     /// If one of the slices has another length; nothing has been written then.
     pub fn run(&mut self, images: &[f32], logits: &mut [f32]) -> Result<(), ModelError> {
         self.check(images, logits)?;
-        let (model, group, sequential) = (self.model, self.group, &self.sequential);
-        let (network, ctx) = (model.network(), model.context());
+        let (group, split, sequential) = (self.group, self.split, &self.sequential);
+        let (network, ctx) = (self.model.network(), self.model.context());
         let (image, classes) = (network.input().iter().product::<usize>(), network.classes());
-        let groups = self.batch.div_ceil(group);
-        let at_once = groups - groups % ctx.workers();
-        let split = (at_once * group).min(self.batch);
         let (first, rest) = logits.split_at_mut(split * classes);
-        if at_once > 0 {
+        if split > 0 {
             let first = MatMut::row_major(first, split, classes)?;
             par_rows(ctx.pool(), first, group, &mut self.own, |workspace, at, logits| {
                 let count = logits.rows();
@@ -79,7 +79,7 @@ impl<'m> Plan<'m> {
         if let Some(shared) = &mut self.shared {
             let images = images[split * image..].chunks(group * image);
             for (images, logits) in images.zip(rest.chunks_mut(group * classes)) {
-                let count = logits.len() / classes.max(1);
+                let count = logits.len() / classes;
                 network.forward(images, logits, count, shared, ctx, &mut |_, _, _| {})?;
             }
         }
