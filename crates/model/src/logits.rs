@@ -34,16 +34,19 @@ impl Logits {
 }
 
 /// The `k` likeliest classes with their probabilities, likeliest first; the lower index first among
-/// equals, NaN last.
+/// equals, NaN last. All classes if there are fewer.
 ///
-/// The probability is that of the softmax over all `logits`, `eˡ / Σeˡ`, computed in `f64`.
+/// The probability is that of the softmax over all `logits`, `eˡ / Σeˡ`, computed in `f64`. There is
+/// none, and all are NaN, if a logit is NaN or +∞, or if all are −∞.
 pub fn top(logits: &[f32], k: usize) -> Vec<(usize, f32)> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weight = |logit: f32| f64::from(logit - largest).exp();
+    let weight = |logit: f32| (f64::from(logit) - f64::from(largest)).exp();
     let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
     let mut order: Vec<usize> = (0..logits.len()).collect();
-    let key = |i: usize| if logits[i].is_nan() { f32::NEG_INFINITY } else { logits[i] };
-    order.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
+    order.sort_by(|&a, &b| {
+        let by_value = logits[b].partial_cmp(&logits[a]);
+        by_value.unwrap_or_else(|| logits[a].is_nan().cmp(&logits[b].is_nan()))
+    });
     order.truncate(k);
     order.into_iter().map(|i| (i, (weight(logits[i]) / total) as f32)).collect()
 }
