@@ -8,13 +8,54 @@ use crate::weights::{Layout, Spec};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Names {
-    /// timm's, in PyTorch's layouts.
+    /// timm's, in PyTorch's layouts: convolutions `[out, in, height, width]`, matrices `[out, in]`.
     Timm,
-    /// Those of the official Flax checkpoints.
+    /// Those of the official Flax checkpoints, in Flax's layouts: convolutions
+    /// `[height, width, in, out]`, matrices `[in, out]`.
     Flax,
-    /// Those of the official checkpoints from before Flax's Linen.
+    /// Those of the official checkpoints from before Flax's Linen, in the same layouts. Shapes may
+    /// have further lengths of 1.
     LegacyFlax,
 }
+
+/// A module under its three names. In Flax's, `*` stands for the parameter: `bias`, and what timm
+/// calls `weight` is the `kernel` of a convolution or matrix and the `scale` of a norm.
+struct Module {
+    kind: Kind,
+    timm: &'static str,
+    flax: &'static str,
+    legacy: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Convolution,
+    Matrix,
+    Norm,
+}
+
+use Kind::*;
+
+const fn row(kind: Kind, [timm, flax, legacy]: [&'static str; 3]) -> Module {
+    Module { kind, timm, flax, legacy }
+}
+
+/// The modules before and behind the blocks.
+const ENDS: [Module; 3] = [
+    row(Convolution, ["stem.proj", "stem/*", "embedding/*"]),
+    row(Norm, ["norm", "pre_head_layer_norm/*", "Mixer/encoder_norm/*"]),
+    row(Matrix, ["head", "head/*", "head/*"]),
+];
+
+/// The modules of a block, behind [`Names::block`].
+const BLOCK: [Module; 6] = [
+    row(Norm, ["norm1", "LayerNorm_0/*", "LayerNorm_0/*"]),
+    row(Matrix, ["mlp_tokens.fc1", "token_mixing/Dense_0/*", "token_mixing_phase_0/*1"]),
+    row(Matrix, ["mlp_tokens.fc2", "token_mixing/Dense_1/*", "token_mixing_phase_0/*2"]),
+    row(Norm, ["norm2", "LayerNorm_1/*", "LayerNorm_1/*"]),
+    row(Matrix, ["mlp_channels.fc1", "channel_mixing/Dense_0/*", "channel_mixing_phase_0/*1"]),
+    row(Matrix, ["mlp_channels.fc2", "channel_mixing/Dense_1/*", "channel_mixing_phase_0/*2"]),
+];
 
 impl Names {
     /// The names that the file uses, told by the stem's.
@@ -31,53 +72,39 @@ impl Names {
 
     /// The classes of the file's head.
     pub(crate) fn classes(self, file: &Checkpoint) -> Option<usize> {
-        self.shape(file, "head.bias")?.first().copied()
+        Some(self.shape(file, "head.bias")?.iter().product())
+    }
+
+    /// What the names of a block's tensors begin with.
+    fn block(self, number: &str) -> String {
+        match self {
+            Names::Timm => format!("blocks.{number}."),
+            Names::Flax => format!("MixerBlock_{number}/"),
+            Names::LegacyFlax => format!("Mixer/encoderblock_{number}/"),
+        }
     }
 
     /// The file's name and layout of the tensor that timm calls `name`.
     fn file_name(self, name: &str) -> (String, Layout) {
-        let (module, parameter) = name.rsplit_once('.').unwrap_or((name, ""));
-        let flax = |path: String| {
-            let norm = path
-                .rsplit('/')
-                .next()
-                .is_some_and(|last| last.contains("norm") || last.contains("Norm"));
-            match parameter {
-                "bias" => (format!("{path}/bias"), Layout::Same),
-                _ if norm => (format!("{path}/scale"), Layout::Same),
-                _ if module == "stem.proj" => (format!("{path}/kernel"), Layout::Hwio),
-                _ => (format!("{path}/kernel"), Layout::Transposed),
-            }
+        let (module, parameter) = name.rsplit_once('.').expect("timm's name has a parameter");
+        let in_block = module.strip_prefix("blocks.").and_then(|name| name.split_once('.'));
+        let (prefix, modules, module) = match in_block {
+            Some((number, module)) => (self.block(number), &BLOCK[..], module),
+            None => (String::new(), &ENDS[..], module),
         };
-        let parts: Vec<_> = module.split('.').collect();
-        match (self, &parts[..]) {
-            (Names::Timm, _) => (name.to_owned(), Layout::Same),
-            (Names::Flax, ["stem", _]) => flax("stem".into()),
-            (Names::LegacyFlax, ["stem", _]) => flax("embedding".into()),
-            (Names::Flax, ["norm"]) => flax("pre_head_layer_norm".into()),
-            (Names::LegacyFlax, ["norm"]) => flax("Mixer/encoder_norm".into()),
-            (Names::Flax, ["blocks", i, "norm1"]) => flax(format!("MixerBlock_{i}/LayerNorm_0")),
-            (Names::Flax, ["blocks", i, "norm2"]) => flax(format!("MixerBlock_{i}/LayerNorm_1")),
-            (Names::LegacyFlax, ["blocks", i, "norm1"]) => {
-                flax(format!("Mixer/encoderblock_{i}/LayerNorm_0"))
-            }
-            (Names::LegacyFlax, ["blocks", i, "norm2"]) => {
-                flax(format!("Mixer/encoderblock_{i}/LayerNorm_1"))
-            }
-            (Names::Flax, ["blocks", i, mlp, layer]) => {
-                let dense = if *layer == "fc1" { 0 } else { 1 };
-                flax(format!("MixerBlock_{i}/{}/Dense_{dense}", mixing(mlp)))
-            }
-            (Names::LegacyFlax, ["blocks", i, mlp, layer]) => {
-                let dense = if *layer == "fc1" { 1 } else { 2 };
-                let path = format!("Mixer/encoderblock_{i}/{}_phase_0", mixing(mlp));
-                match parameter {
-                    "bias" => (format!("{path}/bias{dense}"), Layout::Same),
-                    _ => (format!("{path}/kernel{dense}"), Layout::Transposed),
-                }
-            }
-            (_, _) => flax(module.to_owned()),
-        }
+        let module = modules.iter().find(|row| row.timm == module).expect("a module of a Mixer");
+        let path = match self {
+            Names::Timm => return (name.to_owned(), Layout::Same),
+            Names::Flax => module.flax,
+            Names::LegacyFlax => module.legacy,
+        };
+        let (parameter, layout) = match (parameter, module.kind) {
+            ("bias", _) => ("bias", Layout::Same),
+            (_, Norm) => ("scale", Layout::Same),
+            (_, Matrix) => ("kernel", Layout::Transposed),
+            (_, Convolution) => ("kernel", Layout::Hwio),
+        };
+        (prefix + &path.replace('*', parameter), layout)
     }
 
     /// All tensors of a Mixer with a head of `classes`.
@@ -109,21 +136,14 @@ impl Names {
     /// The shape that the tensor timm calls `name` has in timm's layout, if the file has it.
     pub(crate) fn shape(self, file: &Checkpoint, name: &str) -> Option<Vec<usize>> {
         let (file_name, layout) = self.file_name(name);
-        let shape: Vec<_> = match self {
-            _ if self.squeezes() && layout != Layout::Hwio => {
-                let shape = file.entry(&file_name)?.shape();
-                shape.iter().copied().filter(|&len| len != 1).collect()
-            }
-            _ => file.entry(&file_name)?.shape().to_vec(),
-        };
+        let mut shape = file.entry(&file_name)?.shape().to_vec();
+        if self.squeezes() && layout != Layout::Hwio {
+            shape.retain(|&len| len != 1);
+        }
         Some(match (layout, &shape[..]) {
             (Layout::Transposed, &[axis, out]) => vec![out, axis],
             (Layout::Hwio, &[height, width, channels, out]) => vec![out, channels, height, width],
             _ => shape,
         })
     }
-}
-
-fn mixing(mlp: &str) -> &'static str {
-    if mlp == "mlp_tokens" { "token_mixing" } else { "channel_mixing" }
 }
