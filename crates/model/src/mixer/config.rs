@@ -35,60 +35,78 @@ impl MixerConfig {
         }
     }
 
-    /// Number of patches (S).
+    /// Number of patches (S), whole ones; 0 if a patch has no pixels.
     pub fn tokens(&self) -> usize {
-        let patch = self.patch.max(1);
-        (self.image[0] / patch) * (self.image[1] / patch)
+        let along = |image: usize| image.checked_div(self.patch).unwrap_or(0);
+        along(self.image[0]).saturating_mul(along(self.image[1]))
     }
 
     /// Values of a patch.
     pub(crate) fn patch_len(&self) -> usize {
-        self.image_channels * self.patch * self.patch
+        self.image_channels.saturating_mul(self.patch).saturating_mul(self.patch)
     }
 
-    /// Number of parameters, with a head of `classes`.
+    /// Number of parameters, with a head of `classes`; `u64::MAX` if there are more.
     pub fn parameters(&self, classes: usize) -> u64 {
-        let linear = |rows: usize, cols: usize| rows as u64 * cols as u64 + rows as u64;
+        let linear = |rows, cols| product([rows, cols]).saturating_add(rows as u64);
         let &MixerConfig { channels, token_hidden, channel_hidden, depth, .. } = self;
-        let layer = 4 * channels as u64
-            + linear(token_hidden, self.tokens())
-            + linear(self.tokens(), token_hidden)
-            + linear(channel_hidden, channels)
-            + linear(channels, channel_hidden);
-        linear(channels, self.patch_len())
-            + depth as u64 * layer
-            + 2 * channels as u64
-            + linear(classes, channels)
+        let norm = product([2, channels]);
+        let layer = sum([
+            norm,
+            linear(token_hidden, self.tokens()),
+            linear(self.tokens(), token_hidden),
+            norm,
+            linear(channel_hidden, channels),
+            linear(channels, channel_hidden),
+        ]);
+        let layers = layer.saturating_mul(depth as u64);
+        sum([linear(channels, self.patch_len()), layers, norm, linear(classes, channels)])
     }
 
-    /// Multiply-adds of the convolution and the matrices for one image, with a head of `classes`.
+    /// Multiply-adds of the convolution and the matrices for one image, with a head of `classes`;
+    /// `u64::MAX` if there are more.
     pub fn macs(&self, classes: usize) -> u64 {
-        let [tokens, channels] = [self.tokens() as u64, self.channels as u64];
-        let stem = tokens * channels * self.patch_len() as u64;
-        stem + self.depth as u64 * (self.token_macs() + self.channel_macs())
-            + channels * classes as u64
+        let layers =
+            sum([self.token_macs(), self.channel_macs()]).saturating_mul(self.depth as u64);
+        sum([self.stem_macs(), layers, product([self.channels, classes])])
+    }
+
+    /// Multiply-adds of the patch embedding.
+    pub(crate) fn stem_macs(&self) -> u64 {
+        product([self.tokens(), self.channels, self.patch_len()])
     }
 
     /// Multiply-adds of one token mixing.
     pub(crate) fn token_macs(&self) -> u64 {
-        2 * self.tokens() as u64 * self.token_hidden as u64 * self.channels as u64
+        product([2, self.tokens(), self.token_hidden, self.channels])
     }
 
     /// Multiply-adds of one channel mixing.
     pub(crate) fn channel_macs(&self) -> u64 {
-        2 * self.tokens() as u64 * self.channels as u64 * self.channel_hidden as u64
+        product([2, self.tokens(), self.channels, self.channel_hidden])
     }
 
+    /// That a Mixer can have these sizes.
     pub(crate) fn check(&self) -> Result<(), ModelError> {
-        let &MixerConfig { image: [height, width], patch, .. } = self;
-        let whole = patch > 0 && height.is_multiple_of(patch) && width.is_multiple_of(patch);
-        if !whole || self.tokens() == 0 || self.channels == 0 {
-            return Err(ModelError::Config(format!(
-                "patches of {patch} x {patch} with {} channels do not fill images of {height} x \
-                 {width}",
-                self.channels
-            )));
-        }
-        Ok(())
+        let &MixerConfig { image: [height, width], image_channels, patch, channels, .. } = self;
+        let whole = |image: usize| patch > 0 && image > 0 && image.is_multiple_of(patch);
+        let wrong = if !whole(height) || !whole(width) {
+            format!("patches of {patch} x {patch} do not fill images of {height} x {width}")
+        } else if image_channels == 0 {
+            "images without channels".to_owned()
+        } else if channels < 2 {
+            format!("{channels} channels: a norm over fewer than two is constant")
+        } else {
+            return Ok(());
+        };
+        Err(ModelError::Config(wrong))
     }
+}
+
+fn product<const N: usize>(sizes: [usize; N]) -> u64 {
+    sizes.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64))
+}
+
+fn sum<const N: usize>(terms: [u64; N]) -> u64 {
+    terms.into_iter().fold(0, u64::saturating_add)
 }

@@ -114,11 +114,8 @@ impl Mixer {
         Ok(Mixer { config, classes, stem, blocks, norm, head })
     }
 
-    /// The configuration that the tensors of a file have, with images as given or square.
-    pub(crate) fn detect(
-        file: &Checkpoint,
-        image: Option<[usize; 2]>,
-    ) -> Result<(Names, MixerConfig), String> {
+    /// The configuration that the tensors of a file have, if images are square, or why none.
+    pub(crate) fn detect(file: &Checkpoint) -> Result<MixerConfig, String> {
         let names = Names::of(file).ok_or("no stem")?;
         let shape = |name: &str| names.shape(file, name).ok_or(format!("no `{name}`"));
         let [channels, image_channels, patch, _] = shape("stem.proj.weight")?[..] else {
@@ -133,9 +130,8 @@ impl Mixer {
         let has_block = |i: &usize| names.shape(file, &format!("blocks.{i}.norm1.bias")).is_some();
         let depth = (0..).take_while(has_block).count();
         let side = tokens.isqrt().checked_mul(patch).ok_or(format!("patches of {patch}"))?;
-        let image = image.unwrap_or([side, side]);
         let config = MixerConfig {
-            image,
+            image: [side, side],
             image_channels,
             patch,
             channels,
@@ -143,10 +139,10 @@ impl Mixer {
             channel_hidden,
             depth,
         };
-        if config.check().is_err() || config.tokens() != tokens {
+        if config.tokens() != tokens {
             return Err(format!("{tokens} tokens are no square image"));
         }
-        Ok((names, config))
+        Ok(config)
     }
 
     fn axes(&self, batch: usize) -> (Axes, Axes) {
@@ -221,7 +217,7 @@ impl Network for Mixer {
         let config = &self.config;
         match phase {
             None => config.macs(self.classes),
-            Some(Phase::Stem) => (config.tokens() * config.channels * config.patch_len()) as u64,
+            Some(Phase::Stem) => config.stem_macs(),
             Some(Phase::Tokens) => config.depth as u64 * config.token_macs(),
             Some(Phase::Channels) => config.depth as u64 * config.channel_macs(),
             Some(Phase::Head) => (config.channels * self.classes) as u64,
@@ -238,16 +234,21 @@ impl Network for Mixer {
     }
 
     fn workspace(&self, batch: usize, ctx: &Context) -> Result<Workspace, ModelError> {
-        let (tokens, channels) = self.axes(batch);
-        let [height, width] = self.config.image;
+        let (tokens, _) = self.axes(batch);
         let mut workspace = Workspace::new(tokens.elements()?, batch * self.config.channels)?;
-        workspace.reserve(self.stem.scratch_len(batch, (height, width), ctx)?)?;
-        if let Some(block) = self.blocks.first() {
-            workspace.reserve(block.tokens.scratch_len(tokens, ctx)?)?;
-            workspace.reserve(block.channels.scratch_len(channels, ctx)?)?;
+        // Fewer images can be cut into larger tasks, which need more memory.
+        for batch in 1..=batch {
+            let (tokens, channels) = self.axes(batch);
+            let [height, width] = self.config.image;
+            workspace.reserve(self.stem.scratch_len(batch, (height, width), ctx)?)?;
+            if let Some(block) = self.blocks.first() {
+                workspace.reserve(block.tokens.scratch_len(tokens, ctx)?)?;
+                workspace.reserve(block.channels.scratch_len(channels, ctx)?)?;
+            }
+            workspace.reserve(self.norm.scratch_len(tokens, ctx)?)?;
+            let pooled = Axes { outer: batch, axis: self.config.channels, inner: 1 };
+            workspace.reserve(self.head.scratch_len(pooled, ctx)?)?;
         }
-        let pooled = Axes { outer: batch, axis: self.config.channels, inner: 1 };
-        workspace.reserve(self.head.scratch_len(pooled, ctx)?)?;
         Ok(workspace)
     }
 
