@@ -8,7 +8,7 @@ use mixfold_gemm::{Activation, Context};
 
 use crate::mixer::{Mixer, MixerConfig, Names};
 use crate::network::{Layer, Network, Phase};
-use crate::preprocess::{Preprocess, TimmConfig};
+use crate::preprocess::{Color, Preprocess, TimmConfig};
 use crate::registry::ModelInfo;
 use crate::weights::Weights;
 use crate::{Checkpoint, ModelError, Plan, labels, registry};
@@ -70,8 +70,7 @@ impl Loader {
     /// As [`Model::load`].
     pub fn load(&self, name: &str, path: impl AsRef<Path>) -> Result<Model, ModelError> {
         let info = registry::find(name)?;
-        let mut file = Checkpoint::open(path)?;
-        self.read(info.name, info.config, info.preprocess.clone(), &mut file)
+        self.read_file(info.name, info.config, info.preprocess.clone(), Checkpoint::open(path)?)
     }
 
     /// Loads weights and finds out from their names and shapes which model they are.
@@ -79,13 +78,13 @@ impl Loader {
     /// # Errors
     /// As [`Model::load`], and if they fit no model.
     pub fn detect(&self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
-        let mut file = Checkpoint::open(path)?;
+        let file = Checkpoint::open(path)?;
         let info = detect(&file)?;
-        self.read(info.name, info.config, info.preprocess, &mut file)
+        self.read_file(info.name, info.config, info.preprocess, file)
     }
 
     /// Loads weights of a Mixer of other sizes than those of [`registry::models`], under a name of
-    /// your choice.
+    /// your choice. Size and colour of `preprocess` are replaced by those of the images in `config`.
     ///
     /// # Errors
     /// As [`Model::load`], and if the sizes do not go together.
@@ -96,7 +95,7 @@ impl Loader {
         preprocess: Preprocess,
         path: impl AsRef<Path>,
     ) -> Result<Model, ModelError> {
-        self.read(name, config, preprocess, &mut Checkpoint::open(path)?)
+        self.read_file(name, config, preprocess, Checkpoint::open(path)?)
     }
 
     /// The small model that is part of the program: an MLP-Mixer that tells ten kinds of clothes
@@ -122,6 +121,24 @@ impl Loader {
         self.pack(info.name, info.config, info.preprocess.clone(), weights, Gelu::Erf)
     }
 
+    /// As [`read`](Self::read), from a file that a configuration may lie beside.
+    fn read_file(
+        &self,
+        name: &str,
+        config: MixerConfig,
+        preprocess: Preprocess,
+        mut file: Checkpoint,
+    ) -> Result<Model, ModelError> {
+        let mut model = self.read(name, config, preprocess, &mut file)?;
+        let path = file.path().with_file_name("config.json");
+        if path.is_file()
+            && let Some(config) = TimmConfig::read_for(name, &path)?
+        {
+            model.configure(config, file.path(), &path)?;
+        }
+        Ok(model)
+    }
+
     fn read(
         &self,
         name: &str,
@@ -136,9 +153,6 @@ impl Loader {
         let weights = Mixer::find(file, name, &config)?;
         let mut model = self.pack(name, config, preprocess, weights, usual)?;
         model.describe(file.metadata());
-        if let Some(config) = config_beside(file.path(), name)? {
-            model.configure(config, file.path())?;
-        }
         Ok(model)
     }
 
@@ -146,7 +160,7 @@ impl Loader {
         &self,
         name: &str,
         config: MixerConfig,
-        preprocess: Preprocess,
+        mut preprocess: Preprocess,
         weights: Weights<'_>,
         usual: Gelu,
     ) -> Result<Model, ModelError> {
@@ -155,22 +169,16 @@ impl Loader {
             Gelu::Erf => Activation::GeluErf,
             Gelu::Tanh => Activation::GeluTanh,
         };
+        preprocess.size = config.image;
+        preprocess.color = match config.image_channels {
+            1 => Color::Grey,
+            3 => Color::Rgb,
+            _ => preprocess.color,
+        };
         let network = Box::new(Mixer::load(config, weights, activation, self.ctx.isa())?);
         let (name, ctx) = (name.into(), self.ctx.clone());
         Ok(Model { name, network, gelu, preprocess, labels: None, ctx })
     }
-}
-
-/// timm's `config.json` in the folder of the weights, if it is about this model.
-fn config_beside(weights: &Path, name: &str) -> Result<Option<TimmConfig>, ModelError> {
-    let path = weights.with_file_name("config.json");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let config = TimmConfig::read(&path)?;
-    // A tag may follow the name of the architecture.
-    let of_model = |architecture: &str| architecture.split('.').next() == Some(name);
-    Ok(Some(config).filter(|config| config.architecture.as_deref().is_some_and(of_model)))
 }
 
 /// The model whose tensors a file has, by their names and shapes; no tensor is read. Its
@@ -181,7 +189,7 @@ fn config_beside(weights: &Path, name: &str) -> Result<Option<TimmConfig>, Model
 /// [`ModelError::Mismatch`] if they are one's, and the tensors are not exactly those.
 pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
     let undetected = |reason| ModelError::Undetected { path: file.path().to_owned(), reason };
-    let (_, config) = Mixer::detect(file, None).map_err(undetected)?;
+    let config = Mixer::detect(file).map_err(undetected)?;
     let found = registry::models().iter().find(|model| model.config == config);
     let found = found.ok_or_else(|| {
         undetected(format!(
@@ -285,7 +293,8 @@ impl Model {
         &self.preprocess
     }
 
-    /// The same, to be changed. The size is that of [`input`](Self::input), whatever it says.
+    /// The same, to be changed. With another size than that of [`input`](Self::input) its images
+    /// will not fit.
     pub fn preprocess_mut(&mut self) -> &mut Preprocess {
         &mut self.preprocess
     }
@@ -353,16 +362,28 @@ impl Model {
         }
     }
 
-    fn configure(&mut self, config: TimmConfig, path: &Path) -> Result<(), ModelError> {
-        if let Some(expected) = config.num_classes.filter(|&n| n != self.classes()) {
-            let found = self.classes();
-            return Err(ModelError::Classes { path: path.to_owned(), expected, found });
+    /// Takes what timm's configuration says; the weights decide on the size.
+    fn configure(
+        &mut self,
+        config: TimmConfig,
+        weights: &Path,
+        path: &Path,
+    ) -> Result<(), ModelError> {
+        let classes = self.classes();
+        if let Some(expected) = config.num_classes.filter(|&n| n != classes) {
+            let path = weights.to_owned();
+            return Err(ModelError::Classes { path, expected, found: classes });
         }
         let (size, color) = (self.preprocess.size, self.preprocess.color);
-        self.labels = config.label_names.clone().filter(|names| names.len() == self.classes());
         self.preprocess = config.preprocess(self.preprocess.clone());
-        // The weights decide on the size.
         (self.preprocess.size, self.preprocess.color) = (size, color);
+        if let Some(names) = config.label_names {
+            if names.len() != classes {
+                let (path, found) = (path.to_owned(), names.len());
+                return Err(labels::LabelsError::Count { path, found, classes }.into());
+            }
+            self.labels = Some(names);
+        }
         Ok(())
     }
 }

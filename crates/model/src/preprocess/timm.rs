@@ -78,9 +78,23 @@ impl TimmConfig {
     /// The file cannot be read or understood.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let json = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Io { path: path.into(), source })?;
-        parse(&json, path)
+        understand(&load(path)?, path)
+    }
+
+    /// Reads the file if it is about the model called `name` (a tag may follow, as in
+    /// `mixer_b16_224.goog_in21k_ft_in1k`). Of other models it may say what it likes.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no JSON, or is about this model and cannot be understood.
+    pub(crate) fn read_for(name: &str, path: &Path) -> Result<Option<Self>, ConfigError> {
+        let root = load(path)?;
+        let names = [root.get("architecture"), root.pointer("/pretrained_cfg/architecture")];
+        let full = names.into_iter().flatten().find_map(Value::as_str);
+        let tag = full.and_then(|full| full.strip_prefix(name));
+        match tag.is_some_and(|tag| tag.is_empty() || tag.starts_with('.')) {
+            true => understand(&root, path).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Reads the file's text.
@@ -88,7 +102,8 @@ impl TimmConfig {
     /// # Errors
     /// The text is not JSON, or a setting has the wrong type or a value that is not supported.
     pub fn parse(json: &str) -> Result<Self, ConfigError> {
-        parse(json, Path::new("config.json"))
+        let path = Path::new("config.json");
+        understand(&parse(json, path)?, path)
     }
 
     /// `base` with the settings given here in place of its own. If mean or standard deviation have
@@ -117,14 +132,22 @@ impl TimmConfig {
     }
 }
 
-fn parse(json: &str, path: &Path) -> Result<TimmConfig, ConfigError> {
-    let root: Value = serde_json::from_str(json)
-        .map_err(|source| ConfigError::Json { path: path.into(), source })?;
+fn load(path: &Path) -> Result<Value, ConfigError> {
+    let json =
+        fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.into(), source })?;
+    parse(&json, path)
+}
+
+fn parse(json: &str, path: &Path) -> Result<Value, ConfigError> {
+    serde_json::from_str(json).map_err(|source| ConfigError::Json { path: path.into(), source })
+}
+
+fn understand(root: &Value, path: &Path) -> Result<TimmConfig, ConfigError> {
     let wrong = |key, value: &Value, expected| {
         let found = value.to_string().chars().take(60).collect();
         ConfigError::Setting { path: path.into(), key, found, expected }
     };
-    let root = root.as_object().ok_or_else(|| wrong("(root)", &root, "an object"))?;
+    let root = root.as_object().ok_or_else(|| wrong("(root)", root, "an object"))?;
     let inner = match present(root, "pretrained_cfg") {
         Some(value) => {
             value.as_object().ok_or_else(|| wrong("pretrained_cfg", value, "an object"))?
