@@ -374,9 +374,8 @@ impl Model {
             let path = weights.to_owned();
             return Err(ModelError::Classes { path, expected, found: classes });
         }
-        let (size, color) = (self.preprocess.size, self.preprocess.color);
+        let config = TimmConfig { size: None, color: None, ..config };
         self.preprocess = config.preprocess(self.preprocess.clone());
-        (self.preprocess.size, self.preprocess.color) = (size, color);
         if let Some(names) = config.label_names {
             if names.len() != classes {
                 let (path, found) = (path.to_owned(), names.len());

@@ -1,0 +1,87 @@
+//! Loading holds the packed weights and little more: a file is never in memory as a whole.
+
+mod common;
+#[path = "common/allocator.rs"]
+mod count;
+
+use mixfold_model::{Checkpoint, Loader, MixerConfig, Preprocess};
+use zip::CompressionMethod::{Deflated, Stored};
+
+use common::files;
+
+/// 4.6 million parameters, 18 MB, the largest tensor 1.5 MB.
+const CONFIG: MixerConfig = MixerConfig {
+    image: [96, 96],
+    image_channels: 3,
+    patch: 16,
+    channels: 352,
+    token_hidden: 176,
+    channel_hidden: 1100,
+    depth: 5,
+};
+const CLASSES: usize = 1000;
+
+#[test]
+fn at_most_three_tensors_beside_the_packed_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let timm = common::tensors(&CONFIG, CLASSES);
+    let flax: Vec<_> = timm.iter().map(files::flax).collect();
+    let legacy: Vec<_> = timm.iter().map(files::legacy).collect();
+    files::safetensors(&path("timm.safetensors"), &timm);
+    files::npz(&path("timm.npz"), &timm, Stored);
+    files::npz(&path("flax.npz"), &flax, Stored);
+    files::npz(&path("flax_compressed.npz"), &flax, Deflated);
+    files::npz(&path("legacy.npz"), &legacy, Stored);
+    let bytes = |tensor: &files::Tensor| 4 * tensor.values.len();
+    let largest = timm.iter().map(bytes).max().unwrap();
+    // Norms and biases are not packed; the first ones are held once, the second ones up to twice.
+    let vectors: usize = timm.iter().filter(|t| t.shape.len() == 1).map(bytes).sum();
+    drop((timm, flax, legacy));
+
+    for isa in mixfold_simd::env::isas_under_test() {
+        let loader = Loader::new().context(mixfold_gemm::Context::with_isa(isa).sequential());
+        for file in
+            ["timm.safetensors", "timm.npz", "flax.npz", "flax_compressed.npz", "legacy.npz"]
+        {
+            let path = path(file);
+            let (peak, model) = count::peak(|| {
+                loader.load_mixer("mid-size", CONFIG, Preprocess::IMAGENET, path).unwrap()
+            });
+            let packed = model.packed_bytes();
+            let beside = peak.checked_sub(packed).unwrap();
+            println!("{isa}, {file}: {peak} bytes, {packed} packed, largest tensor {largest}");
+            assert!(
+                beside <= 3 * largest + 2 * vectors + (256 << 10),
+                "{isa}, {file}: {beside} beside the packed weights; the largest tensor has {largest}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_stays_is_the_packed_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weights");
+    let timm = common::tensors(&CONFIG, CLASSES);
+    files::safetensors(&path, &timm);
+    let vectors = timm.iter().filter(|t| t.shape.len() == 1).map(|t| 4 * t.values.len());
+    let vectors: usize = vectors.sum();
+    drop(timm);
+    let (held, model) = count::held(|| {
+        Loader::new().load_mixer("mid-size", CONFIG, Preprocess::IMAGENET, &path).unwrap()
+    });
+    let beside = held - model.packed_bytes();
+    assert!(beside <= 2 * vectors + (64 << 10), "{beside} bytes beside the packed weights");
+}
+
+#[test]
+fn the_table_of_a_large_file_is_small() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weights");
+    let tensors: Vec<_> = (0..1000).map(|i| (format!("tensor.{i}"), [1000, 250])).collect();
+    files::sparse_safetensors(&path, tensors.iter().map(|(name, shape)| (&name[..], &shape[..])));
+    let (peak, file) = count::peak(|| Checkpoint::open(&path).unwrap());
+    assert_eq!(file.names().count(), 1000);
+    assert!(peak < 2 << 20, "{peak} bytes for the table of a file of 1 GB");
+}

@@ -1,0 +1,14 @@
+//! Mixers from file to logits.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bits;
+mod configuration;
+mod detection;
+mod fixtures;
+mod golden;
+mod mismatch;
+mod registry;
+mod runs;
+mod top;

@@ -1,0 +1,50 @@
+//! No page fault in a run: all memory of a plan has been touched, and stays. The one test of its
+//! process.
+
+#![cfg(unix)]
+
+mod common;
+
+use mixfold_gemm::Context;
+use mixfold_model::Loader;
+
+/// Whose faults: where the system can tell, those of the calling thread.
+#[cfg(target_os = "linux")]
+const WHO: libc::c_int = libc::RUSAGE_THREAD;
+#[cfg(not(target_os = "linux"))]
+const WHO: libc::c_int = libc::RUSAGE_SELF;
+
+/// Page faults without input or output, that `work` causes.
+fn faults(work: impl FnOnce()) -> libc::c_long {
+    let so_far = || {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: `usage` has room for a `rusage`, of which all bits zero is a value.
+        let usage = unsafe {
+            assert_eq!(libc::getrusage(WHO, usage.as_mut_ptr()), 0);
+            usage.assume_init()
+        };
+        usage.ru_minflt
+    };
+    let before = so_far();
+    work();
+    so_far() - before
+}
+
+#[test]
+fn a_run_faults_no_page() {
+    const RUNS: usize = 20;
+    const BATCH: usize = 5;
+    let touched = faults(|| drop(std::hint::black_box(vec![1_u8; 64 << 20])));
+    assert!(touched > 0, "nothing is counted");
+
+    let ctx = Context::new().sequential();
+    let model = Loader::new().context(ctx).random("mixer_s32_224", 0).unwrap();
+    let images = common::images(&model, BATCH);
+    let mut logits = vec![0.0; BATCH * model.classes()];
+    let mut plan = model.plan(BATCH).unwrap();
+    let mut run = || plan.run(&images, &mut logits).unwrap();
+    run();
+    // The system may move pages behind a process's back, but hardly every time.
+    let fewest = (0..5).map(|_| faults(|| (0..RUNS).for_each(|_| run()))).find(|&n| n == 0);
+    assert_eq!(fewest, Some(0), "every {RUNS} runs fault");
+}
