@@ -42,7 +42,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use error::{Mismatch, Misshapen, ModelError};
 pub use labels::LabelsError;
 pub use logits::{Logits, top};
-pub use mixer::{MixerConfig, Names};
+pub use mixer::MixerConfig;
 pub use model::{Gelu, Loader, Model, detect};
 pub use network::{Layer, Phase};
 pub use plan::Plan;

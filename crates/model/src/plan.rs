@@ -15,6 +15,9 @@ const ROWS: usize = 196;
 /// tokens), so that their activations stay in the cache. As many of them as there are threads go at
 /// once; what is left over is shared by all threads. Logits do not depend on the batch size, the
 /// position in the batch or the number of threads, bit for bit.
+///
+/// A pool may allocate on its own account: rayon's queue does so once for every 63 calls by threads
+/// that are not rayon's.
 #[derive(Debug)]
 pub struct Plan<'m> {
     model: &'m Model,

@@ -16,7 +16,7 @@ use mixfold_mix::{Axes, AxisLinear, AxisMlp, AxisOp, Norm, PatchEmbed, Side, mea
 use mixfold_simd::Isa;
 
 pub use config::MixerConfig;
-pub use names::Names;
+pub(crate) use names::Names;
 
 use crate::network::{Layer, Network, Observe, Phase, Workspace};
 use crate::weights::{Weights, compare};

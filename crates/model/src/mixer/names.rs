@@ -1,13 +1,14 @@
 //! The names of a Mixer's tensors in checkpoints.
 
+use Kind::{Convolution, Matrix, Norm};
+
 use super::MixerConfig;
 use crate::Checkpoint;
 use crate::weights::{Layout, Spec};
 
 /// Whose names a checkpoint uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Names {
+pub(crate) enum Names {
     /// timm's, in PyTorch's layouts: convolutions `[out, in, height, width]`, matrices `[out, in]`.
     Timm,
     /// Those of the official Flax checkpoints, in Flax's layouts: convolutions
@@ -33,8 +34,6 @@ enum Kind {
     Matrix,
     Norm,
 }
-
-use Kind::*;
 
 const fn row(kind: Kind, [timm, flax, legacy]: [&'static str; 3]) -> Module {
     Module { kind, timm, flax, legacy }

@@ -31,21 +31,23 @@ fn ties_in_order_and_no_more_than_there_are() {
 fn logits_of_any_size() {
     // Without the largest one taken off, these would overflow.
     assert_eq!(top(&[f32::MAX, f32::MIN, 1000.0], 3), [(0, 1.0), (2, 0.0), (1, 0.0)]);
-    // 2²⁴ + 1 is no f32: the difference is that of the f64.
-    let top = top(&[16_777_216.0, -1.0, 0.0], 1);
-    assert_eq!(top, [(0, 1.0)]);
+    // The difference of the two is no f32; the probability is that of the exact one.
+    let (likely, unlikely) = (30.1_f32, -0.3_f32);
+    let weight = (f64::from(unlikely) - f64::from(likely)).exp();
+    assert_eq!(top(&[unlikely, likely], 2)[1], (0, (weight / (1.0 + weight)) as f32));
 }
 
 #[test]
 fn numbers_that_are_none() {
-    use std::f32::{INFINITY, NAN, NEG_INFINITY};
+    const NAN: f32 = f32::NAN;
+    const INFINITY: f32 = f32::INFINITY;
     // −∞ is a class that cannot be.
-    assert_eq!(top(&[NEG_INFINITY, 0.0, 0.0], 3), [(1, 0.5), (2, 0.5), (0, 0.0)]);
+    assert_eq!(top(&[-INFINITY, 0.0, 0.0], 3), [(1, 0.5), (2, 0.5), (0, 0.0)]);
     for (logits, order) in [
-        (&[NAN, 1.0, NEG_INFINITY, 2.0][..], &[3, 1, 2, 0][..]),
-        (&[NAN, NEG_INFINITY, -NAN], &[1, 0, 2]),
+        (&[NAN, 1.0, -INFINITY, 2.0][..], &[3, 1, 2, 0][..]),
+        (&[NAN, -INFINITY, -NAN], &[1, 0, 2]),
         (&[1.0, INFINITY, 2.0, INFINITY], &[1, 3, 2, 0]),
-        (&[NEG_INFINITY, NEG_INFINITY], &[0, 1]),
+        (&[-INFINITY, -INFINITY], &[0, 1]),
         (&[NAN, NAN], &[0, 1]),
     ] {
         let top = top(logits, 4);
