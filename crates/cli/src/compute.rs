@@ -28,17 +28,11 @@ impl Compute {
     }
 }
 
-/// How many images go through a model together.
-#[derive(Debug, Args)]
-pub(crate) struct Batch<const DEFAULT: u16> {
-    /// Images that go through the model together; the results are the same [default: 64 for eval,
-    /// else 8]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    batch: Option<u16>,
-}
-
-impl<const DEFAULT: u16> Batch<DEFAULT> {
-    pub(crate) fn size(&self) -> usize {
-        self.batch.unwrap_or(DEFAULT).into()
+/// Parses how many images go through a model together.
+pub(crate) fn batch(argument: &str) -> Result<usize, String> {
+    const LIMIT: usize = 4096;
+    match argument.parse() {
+        Ok(batch @ 1..=LIMIT) => Ok(batch),
+        _ => Err(format!("expected a number from 1 to {LIMIT}")),
     }
 }

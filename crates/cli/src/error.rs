@@ -76,10 +76,9 @@ impl CliError {
 
     fn code(&self) -> u8 {
         match self {
-            CliError::Usage(_)
-            | CliError::Isa(_)
-            | CliError::Model(ModelError::Unknown { .. })
-            | CliError::Preprocess(PreprocessError::Setting { .. }) => USAGE,
+            CliError::Usage(_) | CliError::Isa(_) | CliError::Model(ModelError::Unknown { .. }) => {
+                USAGE
+            }
             _ => FAILED,
         }
     }

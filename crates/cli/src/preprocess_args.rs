@@ -1,8 +1,8 @@
 //! How images are prepared, where that shall differ from what the model asks for.
 
 use clap::{Args, ValueEnum};
-use mixfold_model::Model;
 use mixfold_model::preprocess::Interpolation;
+use mixfold_model::{Model, PreprocessError};
 
 use crate::error::CliError;
 
@@ -53,7 +53,13 @@ impl PreprocessArgs {
         if let Some(std) = &self.std {
             preprocess.std = per_channel("--std", std, channels)?;
         }
-        Ok(preprocess.check()?)
+        preprocess.check().map_err(|error| match error {
+            PreprocessError::Setting { name, value, expected } => {
+                let option = if name == "crop_fraction" { "crop" } else { name };
+                CliError::Usage(format!("--{option} is {value}, expected {expected}"))
+            }
+            other => other.into(),
+        })
     }
 }
 

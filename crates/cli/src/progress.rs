@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-const TEMPLATE: &str = "{wide_bar} {human_pos}/{human_len} images, {per_sec}, {eta} left";
+const TEMPLATE: &str = "{wide_bar} {human_pos}/{human_len} images, {eta} left";
 
 /// A bar on standard error if that is a terminal, else nothing. It is gone when dropped.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use mixfold_model::{Model, ModelError, Phase, Plan};
 use mixfold_simd::{Isa, peak};
 use serde::Serialize;
 
-use crate::compute::{Batch, Compute};
+use crate::compute::{self, Compute};
 use crate::error::{CliError, Outcome};
 use crate::model_args::ModelArgs;
 use crate::output::Output;
@@ -44,8 +44,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    #[command(flatten)]
-    batch: Batch<8>,
+    /// Images that go through the model together
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = compute::batch)]
+    batch: usize,
 
     #[command(flatten)]
     compute: Compute,
@@ -100,7 +101,7 @@ struct Measured {
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
     let ctx = args.compute.context()?;
     let model = args.model.load_or_random(&ctx)?;
-    let batch = args.batch.size();
+    let batch = args.batch;
     let measured = measure(&model, batch, args.runs)?;
     let bench = Bench::new(&model, batch, &ctx, measured);
     if args.json {

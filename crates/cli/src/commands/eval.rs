@@ -9,7 +9,7 @@ use mixfold_model::{PreprocessError, top};
 use serde::Serialize;
 
 use crate::batches::Batches;
-use crate::compute::{Batch, Compute};
+use crate::compute::{self, Compute};
 use crate::error::{CliError, Outcome};
 use crate::idx::Idx;
 use crate::model_args::ModelArgs;
@@ -39,8 +39,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    #[command(flatten)]
-    batch: Batch<64>,
+    /// Images that go through the model together; the results are the same
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = compute::batch)]
+    batch: usize,
 
     #[command(flatten)]
     compute: Compute,
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
     let progress = Progress::new(count);
     let mut batches = Batches::new(&model);
     let mut buffers = Buffers::default();
-    let batch = args.batch.size().min(count);
+    let batch = args.batch.min(count);
     let (mut images, mut labels) = (vec![0.0; batch * batches.image_len()], vec![0; batch]);
     let mut correct = [0, 0];
     for first in (0..count).step_by(batch) {

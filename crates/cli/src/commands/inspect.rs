@@ -118,10 +118,15 @@ impl Inspection<'_> {
         }
         let bytes: u64 = self.tensors.iter().map(|tensor| tensor.bytes).sum();
         add("tensors", format!("{}, {} bytes", self.tensors.len(), text::grouped(bytes)));
-        for (key, value) in self.metadata {
-            add(key, value.clone());
-        }
         out.table([Align::Left; 2], &rows)?;
+
+        if !self.metadata.is_empty() {
+            out.line("")?;
+            let header = ["METADATA", "VALUE"].map(String::from);
+            let rows = self.metadata.iter().map(|(key, value)| [key.clone(), value.clone()]);
+            let rows: Vec<_> = [header].into_iter().chain(rows).collect();
+            out.table([Align::Left; 2], &rows)?;
+        }
         if self.tensors.is_empty() {
             return Ok(());
         }

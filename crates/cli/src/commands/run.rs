@@ -6,7 +6,7 @@ use mixfold_model::checkpoint::npy;
 use serde::Serialize;
 
 use crate::batches::Batches;
-use crate::compute::{Batch, Compute};
+use crate::compute::{self, Compute};
 use crate::dump::Dump;
 use crate::error::{CliError, Outcome};
 use crate::model_args::ModelArgs;
@@ -48,8 +48,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", requires = "dump")]
     dump_dir: Option<PathBuf>,
 
-    #[command(flatten)]
-    batch: Batch<8>,
+    /// Images that go through the model together; the results are the same
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = compute::batch)]
+    batch: usize,
 
     #[command(flatten)]
     compute: Compute,
@@ -100,7 +101,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
     let progress = Progress::new(count);
     let mut batches = Batches::new(&model);
     let mut output = npy::Writer::create(&args.output, &[count, model.classes()])?;
-    for images in images.chunks(args.batch.size() * batches.image_len()) {
+    for images in images.chunks(args.batch * batches.image_len()) {
         let batch = images.len() / batches.image_len();
         let (plan, logits) = batches.plan(batch)?;
         match &mut dump {

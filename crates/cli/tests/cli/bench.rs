@@ -1,0 +1,83 @@
+use serde_json::Value;
+
+use crate::{keys, mixfold, sorted, weights};
+
+/// Checks the report and returns it.
+fn bench(options: &[&str]) -> Value {
+    let report = mixfold(["bench", "--json"].iter().chain(options)).json();
+    assert_eq!(
+        keys(&report),
+        sorted([
+            "model",
+            "batch",
+            "threads",
+            "isa",
+            "dtype",
+            "runs",
+            "images_per_s",
+            "images_per_s_median",
+            "gflops",
+            "fma_peak_gflops",
+            "peak_fraction",
+            "phases",
+        ])
+    );
+    let number = |value: &Value, key: &str| value[key].as_f64().unwrap();
+    let positive = |value: &Value, key: &str| assert!(number(value, key) > 0.0, "{key}: {value}");
+    for key in ["images_per_s", "images_per_s_median", "gflops", "fma_peak_gflops"] {
+        positive(&report, key);
+    }
+    assert!(number(&report, "images_per_s") >= number(&report, "images_per_s_median"));
+    assert_eq!(report["dtype"], "f32");
+    let fraction = number(&report, "gflops") / number(&report, "fma_peak_gflops");
+    assert!((number(&report, "peak_fraction") / fraction - 1.0).abs() < 1e-9);
+
+    let info = mixfold_model::registry::model(report["model"].as_str().unwrap()).unwrap();
+    let gflops = 2.0 * info.macs() as f64 * number(&report, "images_per_s") / 1e9;
+    assert!((number(&report, "gflops") / gflops - 1.0).abs() < 1e-9);
+
+    let phases = report["phases"].as_array().unwrap();
+    let names: Vec<_> = phases.iter().map(|phase| phase["phase"].as_str().unwrap()).collect();
+    assert_eq!(names, ["stem", "tokens", "channels", "head"]);
+    let batch = number(&report, "batch");
+    let mut macs = 0.0;
+    for phase in phases {
+        assert_eq!(keys(phase), sorted(["phase", "ms", "gflops", "peak_fraction"]));
+        positive(phase, "ms");
+        macs += number(phase, "gflops") * 1e9 * number(phase, "ms") * 1e-3 / 2.0 / batch;
+    }
+    assert!((macs / info.macs() as f64 - 1.0).abs() < 1e-9, "the phases are the whole model");
+    report
+}
+
+#[test]
+fn the_embedded_model() {
+    let report = bench(&["--runs", "4", "--batch", "3", "--threads", "2"]);
+    assert_eq!(report["model"], "mixer_fashion");
+    assert_eq!((&report["runs"], &report["batch"]), (&4.into(), &3.into()));
+    assert_eq!(report["threads"], 2);
+
+    let weights = weights();
+    let report = bench(&["--weights", weights.to_str().unwrap(), "--runs", "1", "--threads", "1"]);
+    assert_eq!((&report["model"], &report["threads"]), (&"mixer_fashion".into(), &1.into()));
+}
+
+#[test]
+fn a_model_without_weights() {
+    let report = bench(&["--model", "mixer_s32_224", "--runs", "1", "--batch", "1"]);
+    assert_eq!(report["model"], "mixer_s32_224");
+}
+
+#[test]
+fn the_number_of_runs_follows_from_the_time() {
+    assert!(bench(&["--batch", "1"])["runs"].as_u64().unwrap() >= 3);
+}
+
+#[test]
+fn text_has_the_same() {
+    let text = mixfold(["bench", "--runs", "1", "--batch", "1", "--threads", "1"]).success();
+    assert!(text.starts_with("mixer_fashion, batch 1, 1 thread, "), "{text}");
+    for word in ["images/s", "GFLOP/s", "stem", "tokens", "channels", "head"] {
+        assert!(text.contains(word), "{text}");
+    }
+}

@@ -1,0 +1,128 @@
+//! What holds for every command: help, exit codes, errors in one line, closed pipes, environment.
+
+use std::process::Stdio;
+
+use crate::{command, finish, mixfold, samples, weights};
+
+const COMMANDS: [&str; 6] = ["classify", "eval", "run", "inspect", "models", "bench"];
+
+#[test]
+fn help_and_version() {
+    let help = mixfold(["--help"]).success();
+    assert!(COMMANDS.iter().all(|command| help.contains(command)), "{help}");
+    assert!(help.contains("MIXFOLD_ISA"), "{help}");
+    for name in COMMANDS {
+        assert!(mixfold([name, "--help"]).success().contains("Usage: mixfold"), "{name}");
+    }
+    let version = format!("mixfold {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(mixfold(["--version"]).success(), version);
+
+    let ran = mixfold::<&str>([]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("Usage: mixfold"), "{}", ran.err);
+}
+
+#[test]
+fn wrong_arguments_are_told_in_one_line() {
+    let cases: [(&[&str], &str); 16] = [
+        (&["nonsense"], "nonsense"),
+        (&["classify"], "<IMAGE>"),
+        (&["classify", "x.png", "--tops", "1"], "--top"),
+        (&["classify", "x.png", "--top", "0"], "--top"),
+        (&["classify", "x.png", "--threads", "0"], "--threads"),
+        (&["classify", "x.png", "--gelu", "relu"], "tanh"),
+        (&["classify", "x.png", "--model", "mixer_x"], "mixer_b16_224"),
+        (&["classify", "x.png", "--model", "mixer_b16_224"], "--weights"),
+        (&["classify", "x.png", "--crop", "0"], "--crop"),
+        (&["classify", "x.png", "--crop", "NaN"], "--crop"),
+        (&["classify", "x.png", "--std", "0"], "--std"),
+        (&["classify", "x.png", "--mean", "0.1,0.2,0.3"], "--mean"),
+        (&["eval", "--images", "x"], "--labels"),
+        (&["run", "--input", "x", "--output", "y", "--dump", "head"], "--dump-dir"),
+        (&["run", "--input", "x", "--output", "y", "--batch", "0"], "--batch"),
+        (&["bench", "--model", "mixer_x"], "mixer_b16_224"),
+    ];
+    for (args, hint) in cases {
+        let error = mixfold(args).failure(2);
+        assert!(error.contains(hint), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn files_that_are_not_there_are_named() {
+    let cases: [&[&str]; 7] = [
+        &["classify", "absent"],
+        &["classify", "x.png", "--weights", "absent"],
+        &["classify", "x.png", "--labels", "absent"],
+        &["eval", "--images", "absent", "--labels", "absent"],
+        &["run", "--input", "absent", "--output", "y.npy"],
+        &["inspect", "absent"],
+        &["bench", "--weights", "absent"],
+    ];
+    for args in cases {
+        let error = mixfold(args).failure(1);
+        assert!(error.starts_with("absent: "), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn weights_of_another_model_are_told_in_short() {
+    let weights = weights();
+    let args = ["bench", "--model", "mixer_b16_224", "--weights", weights.to_str().unwrap()];
+    let error = mixfold(args).failure(1);
+    assert!(error.contains("does not fit mixer_b16_224"), "{error}");
+    assert!(error.contains("stem.proj.weight is 80 x 1 x 4 x 4 instead of 768 x 3 x 16 x 16"));
+    assert!(error.len() < 1000, "{error}");
+}
+
+#[test]
+fn the_environment_chooses_the_instruction_set() {
+    let samples = samples();
+    let cases: [&[&str]; 4] = [
+        &["classify", samples.to_str().unwrap()],
+        &["eval", "--images", "absent", "--labels", "absent"],
+        &["run", "--input", "absent", "--output", "y.npy"],
+        &["bench", "--runs", "1"],
+    ];
+    for args in cases {
+        let mut command = command(args);
+        command.env("MIXFOLD_ISA", "nonsense");
+        let error = finish(command).failure(2);
+        assert!(error.starts_with("MIXFOLD_ISA: unknown instruction set `nonsense`"), "{error}");
+        assert!(error.contains("portable"), "{error}");
+    }
+    let mut portable = command(["bench", "--runs", "1", "--batch", "1", "--json"]);
+    portable.env("MIXFOLD_ISA", "portable");
+    let isa = &finish(portable).json()["isa"];
+    assert!(isa == "portable" || isa == "neon", "{isa}");
+}
+
+#[test]
+fn a_closed_pipe_ends_in_silence() {
+    let (samples, weights) = (samples(), weights());
+    let cases: [&[&str]; 6] = [
+        &["--help"],
+        &["models"],
+        &["models", "--json"],
+        &["inspect", weights.to_str().unwrap()],
+        &["classify", samples.to_str().unwrap()],
+        &["classify", samples.to_str().unwrap(), "--json"],
+    ];
+    for args in cases {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = command(args);
+        command.stdout(Stdio::from(writer));
+        finish(command).success();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = command(["models"]);
+    command.stdout(full);
+    let error = finish(command).failure(1);
+    assert!(error.starts_with("standard output: "), "{error}");
+}
