@@ -36,13 +36,8 @@ pub fn criterion(measurement: Duration) -> Criterion {
 ///
 /// # Panics
 /// If the CPU does not have the one that is named.
-#[expect(clippy::disallowed_methods, reason = "whether it is set; what it says is read in simd")]
 pub fn isas() -> Vec<Isa> {
-    if std::env::var_os(env::ISA.name).is_some_and(|name| !name.is_empty()) {
-        vec![fastest_isa()]
-    } else {
-        Isa::available().collect()
-    }
+    env::isas().unwrap_or_else(|error| panic!("{}: {error}", env::ISA.name))
 }
 
 /// The instruction set that `MIXFOLD_ISA` names, or the fastest of the CPU.

@@ -8,10 +8,9 @@ use crate::buffer::{carve, padded};
 use crate::epilogue::{Accum, Epilogue, Scalar};
 use crate::kernel::KernelId;
 use crate::operand::{
-    Panels, PanelsMut, RowSplit, Tiles, TilesMut, padded_k, panels_len, same_kernel, same_shape,
-    tiles_len,
+    PackedLhs, PackedRhs, Panels, PanelsMut, RowSplit, Tiles, TilesMut, padded_k, panels_len,
+    same_kernel, same_shape, tiles_len,
 };
-use crate::packed::{PackedLhs, PackedRhs};
 use crate::pool::{for_each, par_rows};
 use crate::product::{Out, multiply, sums_len};
 use crate::{Context, GemmError, MatMut, MatRef, Prologue, Scratch, ScratchLen};

@@ -26,7 +26,6 @@ mod gemm;
 mod kernel;
 mod operand;
 mod pack;
-mod packed;
 mod pool;
 mod product;
 mod view;
@@ -39,9 +38,10 @@ pub use epilogue::{
 pub use error::GemmError;
 pub use gemm::{Lhs, Rhs, gemm};
 pub use kernel::KernelId;
-pub use operand::{Panels, PanelsMut, Tiles, TilesMut, panels_len, tiles_len};
+pub use operand::{
+    PackedLhs, PackedRhs, Panels, PanelsMut, Tiles, TilesMut, panels_len, tiles_len,
+};
 pub use pack::Prologue;
-pub use packed::{PackedLhs, PackedRhs};
 #[cfg(feature = "rayon")]
 pub use pool::Rayon;
 pub use pool::{Block, Pool, Sequential, for_each, par_blocks, par_columns, par_rows};

@@ -37,6 +37,18 @@ pub fn isa() -> Result<Isa, IsaError> {
     read(ISA).map_or_else(|| Ok(Isa::best()), |name| Isa::named(&name))
 }
 
+/// The instruction set named by `MIXFOLD_ISA`, or all of the CPU, slowest first, if it is not set or
+/// empty: what a benchmark compares.
+///
+/// # Errors
+/// As [`isa`].
+pub fn isas() -> Result<Vec<Isa>, IsaError> {
+    match read(ISA) {
+        Some(name) => Isa::named(&name).map(|isa| vec![isa]),
+        None => Ok(Isa::available().collect()),
+    }
+}
+
 /// The instruction sets that a test has to run on: all of the CPU, slowest first.
 ///
 /// # Panics

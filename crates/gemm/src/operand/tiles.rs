@@ -1,15 +1,10 @@
-//! Operands in the layouts that the micro-kernel reads.
-//!
-//! * Left, [`Tiles`]: the rows are split into tiles of nearly equal height, at most
-//!   [`KernelId::rows`]. A tile is `[k / 32][rows of the tile][32]`: 32 values of a row, then 32 of
-//!   the next one, so that rows are copied without being transposed.
-//! * Right, [`Panels`]: the columns are split into panels of [`KernelId::cols`]. A panel is
-//!   `[k][columns of the panel]`; the last one is filled up.
+//! The left operand.
 
 use core::ops::Range;
 
 use mixfold_simd::{Element, Isa};
 
+use super::{product, same_kernel, same_shape};
 use crate::kernel::{K_STEP, KernelId};
 use crate::pack;
 use crate::{GemmError, MatRef, Prologue};
@@ -54,10 +49,6 @@ pub(crate) fn padded_k(k: usize) -> usize {
     k.div_ceil(K_STEP) * K_STEP
 }
 
-fn product(a: usize, b: usize, rows: usize, cols: usize) -> Result<usize, GemmError> {
-    a.checked_mul(b).ok_or(GemmError::Overflow { rows, cols })
-}
-
 /// Elements of a left operand of `rows` × `k` in packed layout.
 ///
 /// # Errors
@@ -65,16 +56,6 @@ fn product(a: usize, b: usize, rows: usize, cols: usize) -> Result<usize, GemmEr
 pub fn tiles_len(rows: usize, k: usize) -> Result<usize, GemmError> {
     let padded = k.checked_next_multiple_of(K_STEP).ok_or(GemmError::Overflow { rows, cols: k })?;
     product(rows, padded, rows, k)
-}
-
-/// Elements of a right operand of `k` × `cols` in packed layout.
-///
-/// # Errors
-/// [`GemmError::Overflow`]
-pub fn panels_len(kernel: KernelId, k: usize, cols: usize) -> Result<usize, GemmError> {
-    let overflow = GemmError::Overflow { rows: k, cols };
-    let padded = cols.checked_next_multiple_of(kernel.cols).ok_or(overflow)?;
-    product(k, padded, k, cols)
 }
 
 /// A left operand in packed layout, for reading.
@@ -237,173 +218,4 @@ impl<'a, T: Element> TilesMut<'a, T> {
         let block = col / K_STEP * K_STEP * height + col % K_STEP;
         self.data.as_mut_ptr().wrapping_add(row * padded_k(self.k) + block)
     }
-}
-
-/// A right operand in packed layout, for reading.
-#[derive(Clone, Copy, Debug)]
-pub struct Panels<'a, T> {
-    data: &'a [T],
-    /// Length of the columns in memory; `from..from + k` of it is the operand.
-    full_k: usize,
-    from: usize,
-    k: usize,
-    cols: usize,
-    kernel: KernelId,
-    /// What is read after the last panel.
-    next: Option<&'a [T]>,
-}
-
-impl<'a, T: Element> Panels<'a, T> {
-    /// An operand of which all elements are in `data`.
-    pub(crate) fn new(
-        data: &'a [T],
-        k: usize,
-        cols: usize,
-        kernel: KernelId,
-    ) -> Result<Self, GemmError> {
-        let (needed, found) = (panels_len(kernel, k, cols)?, data.len());
-        if needed > found {
-            return Err(GemmError::Length { needed, found });
-        }
-        Ok(Panels::whole(data, k, cols, kernel))
-    }
-
-    /// The same, of which `data` is known to have all elements.
-    pub(crate) fn whole(data: &'a [T], k: usize, cols: usize, kernel: KernelId) -> Self {
-        Panels { data, full_k: k, from: 0, k, cols, kernel, next: None }
-    }
-
-    /// Length of the columns.
-    pub fn k(&self) -> usize {
-        self.k
-    }
-
-    /// Number of columns.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// The kernel that reads it.
-    pub fn kernel(&self) -> KernelId {
-        self.kernel
-    }
-
-    /// The part `from..to` of every column.
-    ///
-    /// # Errors
-    /// [`GemmError::Part`] if it reaches beyond the operand.
-    pub fn part_of_k(self, from: usize, to: usize) -> Result<Self, GemmError> {
-        if from > to || to > self.k {
-            return Err(GemmError::Part { start: from, end: to, len: self.k, step: 1 });
-        }
-        Ok(Panels { from: self.from + from, k: to - from, ..self })
-    }
-
-    /// The columns `start..end`.
-    ///
-    /// # Errors
-    /// [`GemmError::Part`] if it reaches beyond the operand, or does not start at a panel and end at
-    /// one or at the end.
-    pub fn columns(self, start: usize, end: usize) -> Result<Self, GemmError> {
-        let step = self.kernel.cols;
-        let border = |col: usize| col.is_multiple_of(step) || col == self.cols;
-        if start > end || end > self.cols || !border(start) || !border(end) {
-            return Err(GemmError::Part { start, end, len: self.cols, step });
-        }
-        let first = start.div_ceil(step) * step * self.full_k;
-        Ok(Panels { data: &self.data[first..], cols: end - start, ..self })
-    }
-
-    /// The same operand, with the hint that the product after this one reads `next`: its first panel
-    /// is brought into the cache during the last panel of this one.
-    pub fn followed_by(self, next: Panels<'a, T>) -> Self {
-        let start = (next.from * next.kernel.cols).min(next.data.len());
-        Panels { next: Some(&next.data[start..]), ..self }
-    }
-
-    /// Start of panel `j`, or of what is read after the last one.
-    #[inline(always)]
-    pub(crate) fn next_ptr(&self, j: usize) -> *const T {
-        match self.next {
-            Some(next) if j * self.kernel.cols >= self.cols => next.as_ptr(),
-            _ => self.ptr(j),
-        }
-    }
-
-    /// Start of panel `j`.
-    #[inline(always)]
-    pub(crate) fn ptr(&self, j: usize) -> *const T {
-        self.data.as_ptr().wrapping_add((j * self.full_k + self.from) * self.kernel.cols)
-    }
-}
-
-/// A right operand in packed layout, for writing.
-#[derive(Debug)]
-pub struct PanelsMut<'a, T> {
-    pub(crate) data: &'a mut [T],
-    pub(crate) k: usize,
-    pub(crate) cols: usize,
-    pub(crate) kernel: KernelId,
-}
-
-impl<'a, T: Element> PanelsMut<'a, T> {
-    /// An operand of `k` × `cols` in `data`, whose contents are yet unspecified.
-    ///
-    /// # Errors
-    /// [`GemmError::Length`] if `data` is shorter than [`panels_len`].
-    pub fn new(isa: Isa, data: &'a mut [T], k: usize, cols: usize) -> Result<Self, GemmError> {
-        let kernel = KernelId::of::<T>(isa);
-        let (needed, found) = (panels_len(kernel, k, cols)?, data.len());
-        if needed > found {
-            return Err(GemmError::Length { needed, found });
-        }
-        Ok(PanelsMut { data: &mut data[..needed], k, cols, kernel })
-    }
-
-    /// Fills it with `prologue(view)`.
-    ///
-    /// # Errors
-    /// [`GemmError::Shape`] or [`GemmError::Vector`] if shapes do not agree.
-    pub fn pack(
-        &mut self,
-        isa: Isa,
-        view: MatRef<'_, T>,
-        prologue: &Prologue<'_, T>,
-    ) -> Result<(), GemmError> {
-        same_kernel(KernelId::of::<T>(isa), self.kernel)?;
-        same_shape("right operand", (self.k, self.cols), (view.rows(), view.cols()))?;
-        prologue.check(view.rows(), view.cols())?;
-        if !self.data.is_empty() {
-            pack::panels(isa, self, view, prologue);
-        }
-        Ok(())
-    }
-
-    /// The operand for writing, for a shorter while.
-    pub fn reborrow(&mut self) -> PanelsMut<'_, T> {
-        PanelsMut { data: self.data, cols: self.cols, k: self.k, kernel: self.kernel }
-    }
-
-    /// The operand for reading.
-    pub fn as_ref(&self) -> Panels<'_, T> {
-        Panels::whole(self.data, self.k, self.cols, self.kernel)
-    }
-
-    /// Start of row `row` of panel `j`.
-    #[inline(always)]
-    pub(crate) fn place(&mut self, row: usize, j: usize) -> *mut T {
-        self.data.as_mut_ptr().wrapping_add((j * self.k + row) * self.kernel.cols)
-    }
-}
-
-pub(crate) fn same_kernel(wanted: KernelId, packed: KernelId) -> Result<(), GemmError> {
-    if wanted == packed { Ok(()) } else { Err(GemmError::Kernel { packed, wanted }) }
-}
-
-pub(crate) fn same_shape(
-    what: &'static str,
-    expected: (usize, usize),
-    found: (usize, usize),
-) -> Result<(), GemmError> {
-    if expected == found { Ok(()) } else { Err(GemmError::Shape { what, expected, found }) }
 }

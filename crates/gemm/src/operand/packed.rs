@@ -2,9 +2,9 @@
 
 use mixfold_simd::{Element, Isa};
 
+use super::{Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, tiles_len};
 use crate::buffer::Buffer;
 use crate::kernel::KernelId;
-use crate::operand::{Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, tiles_len};
 use crate::{GemmError, MatRef, Prologue};
 
 /// A left operand, packed once for one instruction set.
