@@ -7,12 +7,14 @@ use mixfold_simd::{Element, Simd, V, Vector};
 
 use crate::{GemmError, MatRef};
 
-/// A vector that goes along with every row or every column of a matrix.
+/// What goes along with the elements of a matrix: one number for all, for each row or each column.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Broadcast<'a, T> {
     /// Nothing.
     #[default]
     None,
+    /// The same number with all.
+    Uniform(T),
     /// Element i goes with row i.
     PerRow(&'a [T]),
     /// Element j goes with column j.
@@ -33,7 +35,7 @@ impl<T: Element> Broadcast<'_, T> {
         cols: usize,
     ) -> Result<(), GemmError> {
         let (expected, found) = match self {
-            Broadcast::None => return Ok(()),
+            Broadcast::None | Broadcast::Uniform(_) => return Ok(()),
             Broadcast::PerRow(values) => (rows, values.len()),
             Broadcast::PerColumn(values) => (cols, values.len()),
         };
@@ -44,6 +46,7 @@ impl<T: Element> Broadcast<'_, T> {
     pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
         match self {
             Broadcast::None => Broadcast::None,
+            &Broadcast::Uniform(value) => Broadcast::Uniform(value),
             Broadcast::PerRow(values) => Broadcast::PerRow(&values[rows]),
             Broadcast::PerColumn(values) => Broadcast::PerColumn(&values[cols]),
         }
@@ -60,6 +63,7 @@ impl<T: Element> Broadcast<'_, T> {
     ) -> Option<V<T, S>> {
         match self {
             Broadcast::None => None,
+            &Broadcast::Uniform(value) => Some(V::<T, S>::splat(s, value)),
             Broadcast::PerRow(values) => Some(V::<T, S>::splat(s, values[row])),
             Broadcast::PerColumn(values) => {
                 Some(V::<T, S>::from_slice(s, &values[col..][..n.min(V::<T, S>::LANES)]))

@@ -126,6 +126,7 @@ unsafe fn finish_adjacent<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
 #[derive(Clone, Copy)]
 enum Line<T> {
     None,
+    Uniform(T),
     PerRow(*const T),
     PerColumn(*const T),
 }
@@ -134,6 +135,7 @@ impl<T: Element> Line<T> {
     fn of(broadcast: Broadcast<'_, T>, (row, col): (usize, usize)) -> Self {
         match broadcast {
             Broadcast::None => Line::None,
+            Broadcast::Uniform(value) => Line::Uniform(value),
             Broadcast::PerRow(values) => Line::PerRow(values.as_ptr().wrapping_add(row)),
             Broadcast::PerColumn(values) => Line::PerColumn(values.as_ptr().wrapping_add(col)),
         }
@@ -208,6 +210,11 @@ impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
         }
         match bias {
             Line::None => {}
+            Line::Uniform(bias) => {
+                for x in &mut x {
+                    *x = *x + V::<T, S>::splat(s, bias);
+                }
+            }
             Line::PerRow(bias) => {
                 for (i, x) in x.iter_mut().enumerate() {
                     // SAFETY: 3. of `finish`.
@@ -226,6 +233,11 @@ impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
         }
         match scale {
             Line::None => {}
+            Line::Uniform(scale) => {
+                for x in &mut x {
+                    *x = *x * V::<T, S>::splat(s, scale);
+                }
+            }
             Line::PerRow(scale) => {
                 for (i, x) in x.iter_mut().enumerate() {
                     // SAFETY: 3. of `finish`.

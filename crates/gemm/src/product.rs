@@ -16,6 +16,10 @@ use crate::{GemmError, MatMut};
 /// right operand of this length leaves room for tiles of the left one in the second level cache.
 pub(crate) const K_BLOCK: usize = 1024;
 
+/// Columns whose sums are kept at a time where k is longer; whole panels of every kernel. So few that
+/// the sums stay in the second level cache beside the left operand.
+const COLS_BLOCK: usize = 256;
+
 /// Where a product is written.
 #[derive(Debug)]
 pub enum Out<'a, T> {
@@ -94,7 +98,7 @@ impl<T: Scalar> Out<'_, T> {
 /// # Errors
 /// [`GemmError::Overflow`]
 pub fn sums_len(kernel: KernelId, rows: usize, k: usize, cols: usize) -> Result<usize, GemmError> {
-    if k <= K_BLOCK { Ok(0) } else { panels_len(kernel, rows, cols) }
+    if k <= K_BLOCK { Ok(0) } else { panels_len(kernel, rows, cols.min(COLS_BLOCK)) }
 }
 
 /// `out = epilogue(lhs · rhs)` on the calling thread.
@@ -125,12 +129,17 @@ pub fn multiply<T: Scalar>(
         isa.run(Sweep { lhs, rhs, sums: Sums::Local, finish: Some((epilogue, &mut out)) });
         return Ok(());
     }
-    let mut sums = PartialSums::new(isa, sums, lhs.rows(), rhs.cols())?;
-    for from in (0..k).step_by(K_BLOCK) {
-        let to = k.min(from + K_BLOCK);
-        sums.add(isa, lhs.part_of_k(from, to), rhs.part_of_k(from, to)?)?;
+    for col in (0..rhs.cols()).step_by(COLS_BLOCK) {
+        let cols = COLS_BLOCK.min(rhs.cols() - col);
+        let block = rhs.columns(col, col + cols)?;
+        let mut sums = PartialSums::new(isa, &mut *sums, lhs.rows(), cols)?;
+        for from in (0..k).step_by(K_BLOCK) {
+            let to = k.min(from + K_BLOCK);
+            sums.add(isa, lhs.part_of_k(from, to), block.part_of_k(from, to)?)?;
+        }
+        sums.write(isa, epilogue, &mut out, col);
     }
-    sums.finish(isa, epilogue, out)
+    Ok(())
 }
 
 fn check<T: Scalar>(
@@ -199,14 +208,20 @@ impl<'a, T: Scalar> PartialSums<'a, T> {
         same_kernel(kernel, self.sums.kernel)?;
         epilogue.check(rows, cols)?;
         out.check(kernel, RowSplit::new(rows, kernel), cols)?;
+        self.write(isa, epilogue, &mut out, 0);
+        Ok(())
+    }
+
+    /// Writes to the columns of `out` from `first_col` on, the first one of a panel. The kernels and
+    /// shapes are known to agree.
+    fn write(self, isa: Isa, epilogue: &Epilogue<'_, T>, out: &mut Out<'_, T>, first_col: usize) {
         let PartialSums { sums, fresh } = self;
         if fresh {
             sums.data.fill(T::default());
         }
         if !sums.data.is_empty() {
-            isa.run(FinishAll { sums, epilogue, out: &mut out });
+            isa.run(FinishAll { sums, epilogue, out, first_col });
         }
-        Ok(())
     }
 }
 
@@ -275,11 +290,12 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
     }
 }
 
-/// All tiles of kept sums.
+/// All tiles of kept sums, which are the columns from `first_col` on of the output.
 struct FinishAll<'a, 'b, T: Scalar> {
     sums: PanelsMut<'a, T>,
     epilogue: &'a Epilogue<'a, T>,
     out: &'a mut Out<'b, T>,
+    first_col: usize,
 }
 
 impl<T: Scalar> Kernel for FinishAll<'_, '_, T> {
@@ -287,17 +303,19 @@ impl<T: Scalar> Kernel for FinishAll<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let FinishAll { mut sums, epilogue, out } = self;
+        let FinishAll { mut sums, epilogue, out, first_col } = self;
+        let first_panel = first_col / tile_cols::<T, S>();
         let split = RowSplit::new(sums.k, sums.kernel);
         for (j, col) in (0..sums.cols).step_by(tile_cols::<T, S>()).enumerate() {
             let cols = tile_cols::<T, S>().min(sums.cols - col);
             for i in 0..split.tiles {
                 let (row, rows) = split.tile(i);
-                let (place, residual) = out.place(i, row, j, col);
+                let at = (row, first_col + col);
+                let (place, residual) = out.place(i, row, first_panel + j, at.1);
                 let acc = sums.place(row, j).cast_const();
-                let at = (row, col);
-                // SAFETY: 1. the sums have all rows of panel j; 2. and 3. `finish` compared the
-                // shapes of output, residual and vectors with that of the sums.
+                // SAFETY: 1. the sums have all rows of panel j; 2. and 3. `multiply` and
+                // `PartialSums::finish` compared the shapes of output, residual and vectors with
+                // that of the product, of which these are columns.
                 unsafe {
                     finish(s, Finish { epilogue, sums: acc, at, rows, cols, place, residual });
                 }

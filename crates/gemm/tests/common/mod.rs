@@ -257,17 +257,19 @@ pub(crate) fn product<T: Sample>(a: &Matrix<T>, b: &Matrix<T>) -> Vec<Near> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Along {
     Nothing,
+    All,
     Rows,
     Columns,
 }
 
 impl Along {
-    pub(crate) const ALL: [Along; 3] = [Along::Nothing, Along::Rows, Along::Columns];
+    pub(crate) const ALL: [Along; 4] = [Along::Nothing, Along::All, Along::Rows, Along::Columns];
 
     /// With the first of `values`.
-    pub(crate) fn of<T>(self, values: &[T], rows: usize, cols: usize) -> Broadcast<'_, T> {
+    pub(crate) fn of<T: Sample>(self, values: &[T], rows: usize, cols: usize) -> Broadcast<'_, T> {
         match self {
             Along::Nothing => Broadcast::None,
+            Along::All => Broadcast::Uniform(values.first().copied().unwrap_or(T::of(0.5))),
             Along::Rows => Broadcast::PerRow(&values[..rows]),
             Along::Columns => Broadcast::PerColumn(&values[..cols]),
         }
@@ -278,6 +280,7 @@ impl Along {
 pub(crate) fn value<T: Copy>(vector: &Broadcast<'_, T>, at: (usize, usize)) -> Option<T> {
     match vector {
         Broadcast::None => None,
+        &Broadcast::Uniform(value) => Some(value),
         Broadcast::PerRow(values) => Some(values[at.0]),
         Broadcast::PerColumn(values) => Some(values[at.1]),
     }
