@@ -13,6 +13,7 @@ use crate::{AxisOp, MixError, Norm, Side, left, right};
 pub(crate) struct Surroundings {
     pub norm: Option<Norm>,
     pub activation: Activation,
+    pub scale: Option<Vec<f32>>,
     pub residual: bool,
 }
 
@@ -31,12 +32,18 @@ impl Surroundings {
     }
 }
 
-/// A linear map along an axis: `y = activation(W·norm(x) + b)`, plus `x` with a residual connection.
+/// A linear map along an axis: `y = activation(W·norm(x) + b) · scale`, plus `x` with a residual
+/// connection.
+///
+/// With [`groups`](Self::groups), there is a matrix for each group, and outer index o belongs to
+/// group o mod groups. RepMLPNet's share-sets are such groups: `[batch · channels, height · width, 1]`
+/// with channel c in share-set c mod S.
 ///
 /// A description with borrowed weights; [`pack`](Self::pack) makes it ready to run.
 #[derive(Clone, Debug)]
 pub struct AxisLinear<'a> {
     weight: MatRef<'a, f32>,
+    groups: usize,
     bias: Vec<f32>,
     around: Surroundings,
 }
@@ -46,7 +53,20 @@ impl<'a> AxisLinear<'a> {
     /// transposed).
     pub fn new(weight: MatRef<'a, f32>) -> Self {
         let bias = vec![0.0; weight.rows()];
-        AxisLinear { weight, bias, around: Surroundings::default() }
+        AxisLinear { weight, groups: 1, bias, around: Surroundings::default() }
+    }
+
+    /// With a matrix for each of `groups` groups of outer indices, one below the other in the weight,
+    /// which is `[groups · out, axis]`; bias and scale are `[groups · out]`.
+    ///
+    /// # Errors
+    /// [`MixError::Groups`] if `groups` does not divide the rows of the weight.
+    pub fn groups(self, groups: usize) -> Result<Self, MixError> {
+        let rows = self.weight.rows();
+        if groups == 0 || !rows.is_multiple_of(groups) {
+            return Err(MixError::Groups { groups, rows });
+        }
+        Ok(AxisLinear { groups, ..self })
     }
 
     /// With a bias, one number for each output of the axis.
@@ -73,6 +93,15 @@ impl<'a> AxisLinear<'a> {
         self
     }
 
+    /// With the outputs scaled behind the activation, one number for each output of the axis.
+    ///
+    /// # Errors
+    /// If it does not have as many elements as the weight has rows.
+    pub fn scale(mut self, scale: &[f32]) -> Result<Self, MixError> {
+        self.around.scale = Some(checked("scale", scale, self.weight.rows())?);
+        Ok(self)
+    }
+
     /// With the input added to the output.
     pub fn residual(mut self) -> Self {
         self.around.residual = true;
@@ -85,18 +114,19 @@ impl<'a> AxisLinear<'a> {
     /// If a residual connection joins lengths that differ, or a norm goes along an inner axis that
     /// the side does not have.
     pub fn pack(self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
-        let (axis, out) = (self.weight.cols(), self.weight.rows());
-        self.around.check(axis, out, side)?;
+        let AxisLinear { weight, groups, bias, around } = self;
+        let (axis, out) = (weight.cols(), weight.rows() / groups);
+        around.check(axis, out, side)?;
         let weights = match side {
-            Side::Left => Weights::Left(Layers::linear(isa, self.weight)?),
-            Side::Right => Weights::Right(Layers::linear(isa, self.weight)?),
+            Side::Left => Weights::Left(Layers::linear(isa, weight, groups)?),
+            Side::Right => Weights::Right(Layers::linear(isa, weight, groups)?),
         };
-        Ok(AxisOp::new(isa, (axis, out), weights, self.bias, self.around))
+        Ok(AxisOp::new(isa, (groups, axis, out), weights, bias, around))
     }
 }
 
-/// A two-layer perceptron along an axis: `y = W₂·activation(W₁·norm(x) + b₁) + b₂`, plus `x` with a
-/// residual connection.
+/// A two-layer perceptron along an axis: `y = (W₂·activation(W₁·norm(x) + b₁) + b₂) · scale`, plus `x`
+/// with a residual connection.
 ///
 /// A description with borrowed weights; [`pack`](Self::pack) makes it ready to run.
 #[derive(Clone, Debug)]
@@ -152,6 +182,16 @@ impl<'a> AxisMlp<'a> {
         self.activation(Activation::GeluErf)
     }
 
+    /// With the outputs scaled, one number for each output of the axis: a layer scale (Touvron et
+    /// al., 2021).
+    ///
+    /// # Errors
+    /// If it does not have as many elements.
+    pub fn scale(mut self, scale: &[f32]) -> Result<Self, MixError> {
+        self.around.scale = Some(checked("scale", scale, self.second.rows())?);
+        Ok(self)
+    }
+
     /// With the input added to the output.
     pub fn residual(mut self) -> Self {
         self.around.residual = true;
@@ -176,7 +216,7 @@ impl<'a> AxisMlp<'a> {
                 Weights::Right(Layers::mlp(isa, first, &hidden_bias, second, right::CHUNK)?)
             }
         };
-        Ok(AxisOp::new(isa, (axis, out), weights, bias, around))
+        Ok(AxisOp::new(isa, (1, axis, out), weights, bias, around))
     }
 }
 

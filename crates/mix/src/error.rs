@@ -31,7 +31,7 @@ pub enum MixError {
     },
     /// A vector of parameters does not have the right length.
     Parameter {
-        /// Which one: `bias`, `gamma`, …
+        /// Which one: `bias`, `gamma`, `gate`, …
         what: &'static str,
         /// Elements that it should have.
         expected: usize,
@@ -46,6 +46,24 @@ pub enum MixError {
         /// Columns of the second matrix.
         second: usize,
     },
+    /// The rows of a weight are no whole number for each group.
+    Groups {
+        /// Groups asked for.
+        groups: usize,
+        /// Rows of the weight.
+        rows: usize,
+    },
+    /// The outer length is no multiple of what repeats along it.
+    Period {
+        /// What repeats: `groups`, `gamma`.
+        what: &'static str,
+        /// After how many outer indices it repeats.
+        period: usize,
+        /// Length of the outer axis.
+        outer: usize,
+    },
+    /// A gate in front of an operator that has a scale already.
+    GateAndScale,
     /// A residual connection, or work in place, with an output of another length than the input.
     InPlace {
         /// Length of the axis before.
@@ -100,6 +118,17 @@ impl fmt::Display for MixError {
                 f,
                 "the first matrix has {first} rows, the second one {second} columns: they must be \
                  equal"
+            ),
+            MixError::Groups { groups, rows } => {
+                write!(f, "a weight of {rows} rows cannot be divided among {groups} groups")
+            }
+            MixError::Period { what, period, outer } => write!(
+                f,
+                "{what} repeat after {period} outer indices, of which there are {outer}: no \
+                 multiple"
+            ),
+            MixError::GateAndScale => f.write_str(
+                "an operator with a scale cannot be gated: multiply the scale into the gate",
             ),
             MixError::InPlace { axis, out } => write!(
                 f,

@@ -29,7 +29,8 @@ impl Weight for PackedRhs<f32> {
 
 #[derive(Debug)]
 pub(crate) enum Layers<W> {
-    Linear(W),
+    /// One matrix for each group.
+    Linear(Vec<W>),
     /// A perceptron, cut along the hidden units.
     Mlp(Vec<Chunk<W>>),
 }
@@ -48,8 +49,15 @@ pub(crate) struct Chunk<W> {
 }
 
 impl<W: Weight> Layers<W> {
-    pub(crate) fn linear(isa: Isa, weight: MatRef<'_, f32>) -> Result<Self, GemmError> {
-        W::pack(isa, weight).map(Layers::Linear)
+    /// The matrices of `groups` groups, one below the other.
+    pub(crate) fn linear(
+        isa: Isa,
+        weight: MatRef<'_, f32>,
+        groups: usize,
+    ) -> Result<Self, GemmError> {
+        let out = weight.rows() / groups;
+        let group = |i| W::pack(isa, weight.block(i * out, 0, out, weight.cols())?);
+        (0..groups).map(group).collect::<Result<_, _>>().map(Layers::Linear)
     }
 
     /// A perceptron in chunks of `units` hidden units, of which the last one may be smaller.
@@ -95,7 +103,7 @@ impl<W: Weight> Layers<W> {
 
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Layers::Linear(weight) => weight.bytes(),
+            Layers::Linear(weights) => weights.iter().map(W::bytes).sum(),
             Layers::Mlp(chunks) => {
                 chunks.iter().map(|chunk| chunk.first.bytes() + chunk.second.bytes()).sum()
             }

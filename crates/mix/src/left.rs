@@ -7,15 +7,14 @@
 //! chunk of hidden units at a time.
 
 use mixfold_gemm::{
-    Bias, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedLhs,
-    PanelsMut, PartialSums, Prologue, Scratch, multiply, panels_len, par_blocks, par_columns,
-    sums_len,
+    Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedLhs, PanelsMut,
+    PartialSums, Prologue, Scratch, multiply, panels_len, par_blocks, par_columns, sums_len,
 };
 use mixfold_simd::Isa;
 
 use crate::layers::Layers;
 use crate::norm::{Along, column_statistics, row_statistics};
-use crate::op::input;
+use crate::op::{Call, input};
 use crate::task::{Cut, Memory, Parts};
 use crate::{Axes, AxisOp, MixError, Norm};
 
@@ -56,6 +55,7 @@ pub(crate) fn cut(
         total: if layers.sums_chunks() { panels_len(kernel, out, width)? } else { 0 },
         sums: first?.max(second?),
         statistics: if along_axis { width } else { 0 },
+        gate: 0,
     };
     let of_rows = norm.is_some_and(|norm| norm.statistics(Along::Inner).is_some());
     let rows = if of_rows { axes.outer * axis } else { 0 };
@@ -66,12 +66,11 @@ pub(crate) fn cut(
 pub(crate) fn run(
     op: &AxisOp,
     layers: &Layers<PackedLhs<f32>>,
-    x: Option<&[f32]>,
-    y: &mut [f32],
-    axes: Axes,
+    call: Call<'_>,
     ctx: &Context,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), MixError> {
+    let Call { x, y, gate, axes } = call;
     let Cut { size: width, parts, scratch: len } = cut(op, layers, axes, ctx)?;
     let (shared, workers) = scratch.take(len)?;
     let Axes { outer, axis, inner } = axes;
@@ -91,40 +90,64 @@ pub(crate) fn run(
     }
     let (means, rstds) = shared.split_at(rows);
     par_blocks(ctx.pool(), y, (op.out(), width), workers, |memory, at, block| {
-        let top = at.row / op.out() * axis;
+        let index = at.row / op.out();
+        let top = index * axis;
         let of_image = |all| <[f32]>::get(all, top..top + axis).unwrap_or_default();
-        let statistics = (of_image(means), of_image(rstds));
+        let place = Place {
+            index,
+            col: at.col,
+            of_rows: (of_image(means), of_image(rstds)),
+            gate: gate.map(|gate| gate[index]),
+        };
         let part = || {
             let x = x.map(|x| x.block(top, at.col, axis, block.cols())).transpose()?;
-            task(op, layers, ctx.isa(), (x, block), at.col, statistics, parts.carve(memory))
+            task(op, layers, ctx.isa(), (x, block), place, parts.carve(memory))
         };
         part().expect("shapes have been compared");
     })?;
     Ok(())
 }
 
-/// Computes the output's `block`, whose first column is `col`, from `x` or in place.
+/// Where a task's columns stand, and what belongs to their outer index.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// The outer index.
+    index: usize,
+    /// The first column.
+    col: usize,
+    /// Means of the rows, and 1/σ, if the norm has them.
+    of_rows: (&'a [f32], &'a [f32]),
+    gate: Option<f32>,
+}
+
+/// Computes the output's `block` from `x` or in place.
 fn task(
     op: &AxisOp,
     layers: &Layers<PackedLhs<f32>>,
     isa: Isa,
     (x, block): (Option<MatRef<'_, f32>>, MatMut<'_, f32>),
-    col: usize,
-    of_rows: (&[f32], &[f32]),
+    place: Place<'_>,
     memory: Memory<'_>,
 ) -> Result<(), GemmError> {
-    let Memory { input: packed, hidden, total, sums, statistics } = memory;
+    let Memory { input: packed, hidden, total, sums, statistics, .. } = memory;
     let width = block.cols();
     let mut packed = PanelsMut::new(isa, packed, op.axis(), width)?;
-    pack(op.norm.as_ref(), isa, input(x, &block), &mut packed, col, of_rows, statistics)?;
+    pack(op.norm.as_ref(), isa, input(x, &block), &mut packed, place, statistics)?;
     let packed = packed.as_ref();
 
-    let last = Epilogue { bias: Bias::PerRow(&op.bias), ..Epilogue::NONE };
-    let out = Out::Matrix(block, op.accum(x));
+    let group = place.index % op.groups();
+    let bias = Broadcast::PerRow(op.bias(group, 0..op.out()));
+    let scale = match (place.gate, op.scale(group, 0..op.out())) {
+        (Some(gate), _) => Broadcast::Uniform(gate),
+        (None, Some(scale)) => Broadcast::PerRow(scale),
+        (None, None) => Broadcast::None,
+    };
+    let last = Epilogue { bias, scale, ..Epilogue::NONE };
+    let out = Out::Matrix(block, op.accum(x, (0, width))?);
     let chunks = match layers {
-        Layers::Linear(weight) => {
+        Layers::Linear(weights) => {
             let epilogue = Epilogue { activation: op.activation, ..last };
-            return multiply(isa, weight.as_tiles(), packed, &epilogue, out, sums);
+            return multiply(isa, weights[group].as_tiles(), packed, &epilogue, out, sums);
         }
         Layers::Mlp(chunks) => chunks,
     };
@@ -133,7 +156,7 @@ fn task(
         false => None,
     };
     for chunk in chunks {
-        let bias = Bias::PerRow(&chunk.bias);
+        let bias = Broadcast::PerRow(&chunk.bias[..]);
         let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
         let mut units = PanelsMut::new(isa, &mut *hidden, chunk.units, width)?;
         let target = Out::Panels(units.reborrow());
@@ -147,20 +170,24 @@ fn task(
     total.map_or(Ok(()), |total| total.finish(isa, &last, out))
 }
 
-/// Packs `x`, whose first column is `col` of the tensor, with the norm on the way.
+/// Packs `x` with the norm on the way.
 fn pack(
     norm: Option<&Norm>,
     isa: Isa,
     x: MatRef<'_, f32>,
     target: &mut PanelsMut<'_, f32>,
-    col: usize,
-    (row_means, row_rstds): (&[f32], &[f32]),
+    Place { index, col, of_rows: (row_means, row_rstds), .. }: Place<'_>,
     (means, rstds): (&mut [f32], &mut [f32]),
 ) -> Result<(), GemmError> {
     let (axis, width) = (x.rows(), x.cols());
     let prologue = match norm {
         None => Prologue::NONE,
         Some(norm) => match norm.along() {
+            Along::Outer => {
+                let (gamma, beta) = norm.of_outer(index);
+                let (gain, offset) = (Broadcast::Uniform(gamma), Broadcast::Uniform(beta));
+                Prologue { gain, offset, ..Prologue::NONE }
+            }
             Along::Inner => norm.prologue(
                 (Broadcast::PerRow(row_means), Broadcast::PerRow(row_rstds)),
                 Broadcast::PerColumn,

@@ -36,5 +36,5 @@ pub use describe::{AxisLinear, AxisMlp};
 pub use error::MixError;
 pub use mean::mean_axis;
 pub use norm::Norm;
-pub use op::{AxisOp, Side};
+pub use op::{AxisOp, Gated, Side};
 pub use patch::PatchEmbed;

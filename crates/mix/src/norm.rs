@@ -23,6 +23,7 @@ pub struct Norm {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Along {
+    Outer,
     Axis,
     Inner,
 }
@@ -45,6 +46,12 @@ impl Norm {
         Norm::new(Along::Inner, None, gamma, beta)
     }
 
+    /// `x · γ + β` with one γ and β for each outer index; they repeat, so that outer index o has those
+    /// of o mod their number: of channels, where the outer axis is batch times channels.
+    pub fn affine_outer(gamma: &[f32], beta: &[f32]) -> Self {
+        Norm::new(Along::Outer, None, gamma, beta)
+    }
+
     /// `x · γ + β`, one γ and β for each place of the mixed axis.
     pub fn affine_axis(gamma: &[f32], beta: &[f32]) -> Self {
         Norm::new(Along::Axis, None, gamma, beta)
@@ -63,18 +70,33 @@ impl Norm {
         self.eps.filter(|_| self.along == along)
     }
 
-    /// Compares the lengths of γ and β with the axis that they go along.
-    pub(crate) fn check(&self, axis: usize, inner: Option<usize>) -> Result<(), MixError> {
+    /// Compares the lengths of γ and β with the axis that they go along, as far as it is known.
+    pub(crate) fn check(&self, axis: usize, axes: Option<Axes>) -> Result<(), MixError> {
+        let any = self.gamma.len();
         let expected = match self.along {
+            Along::Outer => any,
             Along::Axis => axis,
-            Along::Inner => inner.unwrap_or(self.gamma.len()),
+            Along::Inner => axes.map_or(any, |axes| axes.inner),
         };
         for (what, values) in [("gamma", &self.gamma), ("beta", &self.beta)] {
             if values.len() != expected {
                 return Err(MixError::Parameter { what, expected, found: values.len() });
             }
         }
-        Ok(())
+        match axes {
+            Some(Axes { outer, .. })
+                if self.along == Along::Outer && outer > 0 && !outer.is_multiple_of(any) =>
+            {
+                Err(MixError::Period { what: "gamma", period: any, outer })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// γ and β of an outer index.
+    pub(crate) fn of_outer(&self, index: usize) -> (f32, f32) {
+        let i = index % self.gamma.len();
+        (self.gamma[i], self.beta[i])
     }
 
     /// The norm as a prologue, with the statistics taken before and `len` of γ and β from `first` on.
@@ -103,6 +125,9 @@ impl Norm {
         match (self.along, inner) {
             // An inner axis of length 1 leaves the mixed one adjacent.
             (Along::Axis, 1) => Matrix { along: Along::Inner, rows: outer, width: axis },
+            (Along::Outer, _) => {
+                Matrix { along: Along::Outer, rows: outer, width: axis.saturating_mul(inner) }
+            }
             (along, _) => Matrix { along, rows: outer.saturating_mul(axis), width: inner },
         }
     }
@@ -113,11 +138,11 @@ impl Norm {
     /// If γ and β do not have the length of their axis, or the shape does not fit the address space.
     pub fn scratch_len(&self, axes: Axes, ctx: &Context) -> Result<ScratchLen, MixError> {
         axes.elements()?;
-        self.check(axes.axis, Some(axes.inner))?;
+        self.check(axes.axis, Some(axes))?;
         let Matrix { along, rows, width } = self.matrix(axes);
         let (each, tasks) = match along {
             Along::Axis => (width.saturating_mul(2), axes.outer),
-            Along::Inner => (0, rows),
+            Along::Outer | Along::Inner => (0, rows),
         };
         Ok(ScratchLen { shared: 0, each, workers: ctx.workers().min(tasks) })
     }
@@ -143,11 +168,12 @@ impl Norm {
         let (_, workers) = scratch.take(len)?;
         let rows = match along {
             Along::Axis => axes.axis,
-            Along::Inner => rows.div_ceil(workers.len()),
+            Along::Outer | Along::Inner => rows.div_ceil(workers.len()),
         };
-        par_rows(ctx.pool(), matrix, rows, workers, |memory, _, block| {
+        par_rows(ctx.pool(), matrix, rows, workers, |memory, at, block| {
             let x = block.into_slice().unwrap_or_default();
             match along {
+                Along::Outer => ctx.isa().run(Slabs { norm: self, x, width, first: at.row }),
                 Along::Inner => ctx.isa().run(Rows { norm: self, x, width }),
                 Along::Axis => {
                     let (mean, rstd) = memory[..2 * width].split_at_mut(width);
@@ -163,7 +189,8 @@ impl Norm {
     }
 }
 
-/// A tensor as a matrix of `rows` rows; γ and β go along the row, or ([`Along::Axis`]) down.
+/// A tensor as a matrix of `rows` rows; γ and β go along the row, down ([`Along::Axis`]), or are one
+/// for each row ([`Along::Outer`]).
 struct Matrix {
     along: Along,
     rows: usize,
@@ -206,6 +233,29 @@ pub(crate) fn row_statistics<'a>(
     for ((row, mean), rstd) in rows.zip(mean).zip(rstd) {
         let moments = Moments::of(isa, row);
         (*mean, *rstd) = (moments.mean, moments.rstd(eps));
+    }
+}
+
+/// Scales each row of a matrix by its γ and adds its β; the first row is outer index `first`.
+struct Slabs<'a> {
+    norm: &'a Norm,
+    x: &'a mut [f32],
+    width: usize,
+    first: usize,
+}
+
+impl Kernel for Slabs<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Slabs { norm, x, width, first } = self;
+        for (i, row) in x.chunks_exact_mut(width).enumerate() {
+            let (gamma, beta) = norm.of_outer(first + i);
+            let (gamma, beta) = (S::F32::splat(s, gamma), S::F32::splat(s, beta));
+            for x in row.chunks_mut(S::F32::LANES) {
+                S::F32::from_slice(s, x).mul_add(gamma, beta).write_to(x);
+            }
+        }
     }
 }
 

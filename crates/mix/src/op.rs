@@ -1,9 +1,11 @@
 //! Operators along an axis, ready to run.
 
 use core::fmt;
+use core::ops::Range;
 
 use mixfold_gemm::{
-    Accum, Activation, Context, MatMut, MatRef, PackedLhs, PackedRhs, Scratch, ScratchLen,
+    Accum, Activation, Context, GemmError, MatMut, MatRef, PackedLhs, PackedRhs, Scratch,
+    ScratchLen,
 };
 use mixfold_simd::Isa;
 
@@ -42,25 +44,50 @@ pub(crate) enum Weights {
 #[derive(Debug)]
 pub struct AxisOp {
     isa: Isa,
+    groups: usize,
     axis: usize,
     out: usize,
     weights: Weights,
-    pub(crate) bias: Vec<f32>,
+    bias: Vec<f32>,
     pub(crate) norm: Option<Norm>,
     pub(crate) activation: Activation,
+    scale: Option<Vec<f32>>,
     residual: bool,
+}
+
+/// What an operator is applied to.
+pub(crate) struct Call<'a> {
+    /// The input; none where it stands in the output.
+    pub x: Option<&'a [f32]>,
+    pub y: &'a mut [f32],
+    /// One number for each outer index.
+    pub gate: Option<&'a [f32]>,
+    pub axes: Axes,
+}
+
+/// An operator with a gate for one call: what comes out at outer index o is multiplied by `gate[o]`,
+/// before a residual connection adds the input.
+#[derive(Clone, Copy, Debug)]
+pub struct Gated<'a> {
+    op: &'a AxisOp,
+    gate: &'a [f32],
 }
 
 impl AxisOp {
     pub(crate) fn new(
         isa: Isa,
-        (axis, out): (usize, usize),
+        (groups, axis, out): (usize, usize, usize),
         weights: Weights,
         bias: Vec<f32>,
         around: Surroundings,
     ) -> Self {
-        let Surroundings { norm, activation, residual } = around;
-        AxisOp { isa, axis, out, weights, bias, norm, activation, residual }
+        let Surroundings { norm, activation, scale, residual } = around;
+        AxisOp { isa, groups, axis, out, weights, bias, norm, activation, scale, residual }
+    }
+
+    /// Number of groups: outer index o uses the matrix of group o mod groups.
+    pub fn groups(&self) -> usize {
+        self.groups
     }
 
     /// Length of the mixed axis before.
@@ -100,12 +127,7 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        axes.check("input", x.len())?;
-        self.check(axes, ctx)?;
-        if self.axis != self.out {
-            return Err(MixError::InPlace { axis: self.axis, out: self.out });
-        }
-        self.run(None, x, axes, ctx, scratch)
+        self.run(Call { x: None, y: x, gate: None, axes }, ctx, scratch)
     }
 
     /// Applies the operator from `x`, of `axes`, to `y`, of `axes` with the new length of the axis.
@@ -120,10 +142,12 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        axes.check("input", x.len())?;
-        self.check(axes, ctx)?;
-        axes.with_axis(self.out).check("output", y.len())?;
-        self.run(Some(x), y, axes, ctx, scratch)
+        self.run(Call { x: Some(x), y, gate: None, axes }, ctx, scratch)
+    }
+
+    /// The same operator with a gate, one number for each outer index, for one call.
+    pub fn gated<'a>(&'a self, gate: &'a [f32]) -> Gated<'a> {
+        Gated { op: self, gate }
     }
 
     fn check(&self, axes: Axes, ctx: &Context) -> Result<(), MixError> {
@@ -136,23 +160,43 @@ impl AxisOp {
         if (self.side() == Side::Right) != (axes.inner == 1) {
             return Err(MixError::Side { packed: self.side(), inner: axes.inner });
         }
-        self.norm.as_ref().map_or(Ok(()), |norm| norm.check(axes.axis, Some(axes.inner)))
+        if !axes.outer.is_multiple_of(self.groups) {
+            let (period, outer) = (self.groups, axes.outer);
+            return Err(MixError::Period { what: "groups", period, outer });
+        }
+        self.norm.as_ref().map_or(Ok(()), |norm| norm.check(axes.axis, Some(axes)))
     }
 
     fn run(
         &self,
-        x: Option<&[f32]>,
-        y: &mut [f32],
-        axes: Axes,
+        call: Call<'_>,
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
+        let Call { x, ref y, gate, axes } = call;
+        axes.check("input", x.unwrap_or(y).len())?;
+        self.check(axes, ctx)?;
+        match x {
+            None if self.axis != self.out => {
+                return Err(MixError::InPlace { axis: self.axis, out: self.out });
+            }
+            _ => axes.with_axis(self.out).check("output", y.len())?,
+        }
+        if let Some(gate) = gate {
+            if gate.len() != axes.outer {
+                let (expected, found) = (axes.outer, gate.len());
+                return Err(MixError::Parameter { what: "gate", expected, found });
+            }
+            if self.scale.is_some() {
+                return Err(MixError::GateAndScale);
+            }
+        }
         if y.is_empty() {
             return Ok(());
         }
         match &self.weights {
-            Weights::Left(layers) => left::run(self, layers, x, y, axes, ctx, scratch),
-            Weights::Right(layers) => right::run(self, layers, x, y, axes, ctx, scratch),
+            Weights::Left(layers) => left::run(self, layers, call, ctx, scratch),
+            Weights::Right(layers) => right::run(self, layers, call, ctx, scratch),
         }
     }
 
@@ -166,20 +210,66 @@ impl AxisOp {
         axes.elements()?;
         axes.with_axis(self.out).elements()?;
         self.check(axes, ctx)?;
-        let cut = match &self.weights {
-            Weights::Left(layers) => left::cut(self, layers, axes, ctx),
-            Weights::Right(layers) => right::cut(self, layers, axes, ctx),
-        };
-        cut.map(|cut| cut.scratch)
+        match &self.weights {
+            Weights::Left(layers) => left::cut(self, layers, axes, ctx).map(|cut| cut.scratch),
+            Weights::Right(layers) => right::scratch_len(self, layers, axes, ctx),
+        }
     }
 
-    /// The output for work in place, or the output and the same part of the input.
-    pub(crate) fn accum<'a>(&self, input: Option<MatRef<'a, f32>>) -> Accum<'a, f32> {
-        match (self.residual, input) {
+    /// The bias of outputs of a group.
+    pub(crate) fn bias(&self, group: usize, outputs: Range<usize>) -> &[f32] {
+        &self.bias[group * self.out..][outputs]
+    }
+
+    /// The scale of outputs of a group, if there is any.
+    pub(crate) fn scale(&self, group: usize, outputs: Range<usize>) -> Option<&[f32]> {
+        self.scale.as_ref().map(|scale| &scale[group * self.out..][outputs])
+    }
+
+    /// How outputs of `cols` from `col` on of a block are written: in place, or with the block of the
+    /// input elsewhere.
+    pub(crate) fn accum<'a>(
+        &self,
+        input: Option<MatRef<'a, f32>>,
+        (col, cols): (usize, usize),
+    ) -> Result<Accum<'a, f32>, GemmError> {
+        Ok(match (self.residual, input) {
             (false, _) => Accum::Replace,
             (true, None) => Accum::Add,
-            (true, Some(input)) => Accum::Onto(input),
-        }
+            (true, Some(input)) => Accum::Onto(input.block(0, col, input.rows(), cols)?),
+        })
+    }
+}
+
+impl Gated<'_> {
+    /// As [`AxisOp::apply`].
+    ///
+    /// # Errors
+    /// As [`AxisOp::apply`], and if the gate does not have one element for each outer index, or the
+    /// operator has a scale.
+    pub fn apply(
+        &self,
+        x: &mut [f32],
+        axes: Axes,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        self.op.run(Call { x: None, y: x, gate: Some(self.gate), axes }, ctx, scratch)
+    }
+
+    /// As [`AxisOp::apply_to`].
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), in place or not.
+    pub fn apply_to(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        axes: Axes,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        self.op.run(Call { x: Some(x), y, gate: Some(self.gate), axes }, ctx, scratch)
     }
 }
 

@@ -7,61 +7,118 @@
 //! never all there.
 
 use mixfold_gemm::{
-    Bias, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs,
-    PartialSums, Prologue, Scratch, TilesMut, multiply, panels_len, par_rows, sums_len, tiles_len,
+    Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs, PartialSums,
+    Prologue, Scratch, ScratchLen, TilesMut, multiply, panels_len, par_blocks, sums_len, tiles_len,
 };
 use mixfold_simd::Isa;
 
 use crate::layers::Layers;
 use crate::norm::{Along, row_statistics};
-use crate::op::input;
-use crate::task::{Cut, Memory, Parts, rows_of_task};
-use crate::{Axes, AxisOp, MixError, Norm};
+use crate::op::{Call, input};
+use crate::task::{Cut, Memory, Parts, ROWS, rows_of_task};
+use crate::{Axes, AxisOp, MixError};
 
 /// Hidden units of a chunk.
 pub(crate) const CHUNK: usize = 256;
 
-/// Tasks of some rows each.
-pub(crate) fn cut(
+/// Tasks of some rows of a group each. Where there are few rows, and the output is not where the
+/// input is still to be read, the tasks share the columns, so that each weight is read by one.
+struct RightCut {
+    rows: usize,
+    cols: usize,
+    parts: Parts,
+    scratch: ScratchLen,
+}
+
+impl RightCut {
+    fn new(
+        op: &AxisOp,
+        layers: &Layers<PackedRhs<f32>>,
+        axes: Axes,
+        in_place: bool,
+        ctx: &Context,
+    ) -> Result<Self, MixError> {
+        let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
+        let height = axes.outer / op.groups();
+        let workers = ctx.workers().div_ceil(op.groups());
+        let few = height < ROWS.saturating_mul(workers) && matches!(layers, Layers::Linear(_));
+        let (rows, cols) = if few && op.groups() == 1 && !in_place {
+            let across = workers.div_ceil(height.div_ceil(ROWS).max(1));
+            (rows_of_task(height, 1), out.div_ceil(across).next_multiple_of(kernel.cols).min(out))
+        } else {
+            (rows_of_task(height, workers), out)
+        };
+        let [first, second] = layers.shapes(axis, cols).map(|(n, k)| sums_len(kernel, rows, k, n));
+        let has_norm = op.norm.is_some();
+        let parts = Parts {
+            input: tiles_len(rows, axis)?,
+            hidden: tiles_len(rows, layers.units())?,
+            total: if layers.sums_chunks() { panels_len(kernel, rows, out)? } else { 0 },
+            sums: first?.max(second?),
+            statistics: if has_norm { rows } else { 0 },
+            gate: rows,
+        };
+        let tasks = (op.groups() * height.div_ceil(rows)).saturating_mul(out.div_ceil(cols.max(1)));
+        let Cut { parts, scratch, .. } = Cut::new(rows, tasks, 0, parts, ctx);
+        Ok(RightCut { rows, cols, parts, scratch })
+    }
+}
+
+/// Memory for work in place or not.
+pub(crate) fn scratch_len(
     op: &AxisOp,
     layers: &Layers<PackedRhs<f32>>,
     axes: Axes,
     ctx: &Context,
-) -> Result<Cut, MixError> {
-    let (kernel, axis, out) = (KernelId::of::<f32>(ctx.isa()), op.axis(), op.out());
-    let rows = rows_of_task(axes.outer, ctx.workers());
-    let [first, second] = layers.shapes(axis, out).map(|(n, k)| sums_len(kernel, rows, k, n));
-    let parts = Parts {
-        input: tiles_len(rows, axis)?,
-        hidden: tiles_len(rows, layers.units())?,
-        total: if layers.sums_chunks() { panels_len(kernel, rows, out)? } else { 0 },
-        sums: first?.max(second?),
-        statistics: if op.norm.is_some() { rows } else { 0 },
-    };
-    Ok(Cut::new(rows, axes.outer.div_ceil(rows), 0, parts, ctx))
+) -> Result<ScratchLen, MixError> {
+    let [a, b] = [true, false].map(|in_place| RightCut::new(op, layers, axes, in_place, ctx));
+    let (a, b) = (a?.scratch, b?.scratch);
+    Ok(ScratchLen { shared: 0, each: a.each.max(b.each), workers: a.workers.max(b.workers) })
 }
 
 pub(crate) fn run(
     op: &AxisOp,
     layers: &Layers<PackedRhs<f32>>,
-    x: Option<&[f32]>,
-    y: &mut [f32],
-    axes: Axes,
+    call: Call<'_>,
     ctx: &Context,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), MixError> {
-    let Cut { size: rows, parts, scratch: len } = cut(op, layers, axes, ctx)?;
+    let Call { x, y, gate, axes: axes @ Axes { outer, axis, .. } } = call;
+    let RightCut { rows, cols, parts, scratch: len } =
+        RightCut::new(op, layers, axes, x.is_none(), ctx)?;
     let (_, workers) = scratch.take(len)?;
-    let x = x.map(|x| MatRef::row_major(x, axes.outer, axes.axis)).transpose()?;
-    let y = MatMut::row_major(y, axes.outer, op.out())?;
-    par_rows(ctx.pool(), y, rows, workers, |memory, at, block| {
+    // The rows of a group are those of some columns of this matrix.
+    let (height, groups) = (outer / op.groups(), op.groups());
+    let x = x.map(|x| MatRef::row_major(x, height, groups * axis)).transpose()?;
+    let y = MatMut::row_major(y, height, groups * op.out())?;
+    par_blocks(ctx.pool(), y, (rows, cols), workers, |memory, at, block| {
+        let (group, col) = (at.col / op.out(), at.col % op.out());
+        let place = Place { group, row: at.row, col, gate };
         let part = || {
-            let x = x.map(|x| x.rows_at(at.row, block.rows())).transpose()?;
-            task(op, layers, ctx.isa(), (x, block), parts.carve(memory))
+            let x = x.map(|x| x.block(at.row, group * axis, block.rows(), axis)).transpose()?;
+            task(op, layers, ctx.isa(), (x, block), place, parts.carve(memory))
         };
         part().expect("shapes have been compared");
     })?;
     Ok(())
+}
+
+/// Where a task's rows and columns stand.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    group: usize,
+    /// The first row among those of the group.
+    row: usize,
+    /// The first column of the output.
+    col: usize,
+    gate: Option<&'a [f32]>,
+}
+
+impl Place<'_> {
+    /// The outer index of the group's row number `i` from the first one on.
+    fn index(self, op: &AxisOp, i: usize) -> usize {
+        (self.row + i) * op.groups() + self.group
+    }
 }
 
 /// Computes the output's `block` from `x` or in place.
@@ -70,20 +127,35 @@ fn task(
     layers: &Layers<PackedRhs<f32>>,
     isa: Isa,
     (x, block): (Option<MatRef<'_, f32>>, MatMut<'_, f32>),
+    place: Place<'_>,
     memory: Memory<'_>,
 ) -> Result<(), GemmError> {
-    let Memory { input: packed, hidden, total, sums, statistics } = memory;
+    let Memory { input: packed, hidden, total, sums, statistics, gate: gates } = memory;
     let rows = block.rows();
     let mut packed = TilesMut::new(isa, packed, rows, op.axis())?;
-    pack(op.norm.as_ref(), isa, input(x, &block), &mut packed, statistics)?;
+    pack(op, isa, input(x, &block), &mut packed, place, statistics)?;
     let packed = packed.as_ref();
 
-    let last = Epilogue { bias: Bias::PerColumn(&op.bias), ..Epilogue::NONE };
-    let out = Out::Matrix(block, op.accum(x));
+    let outputs = place.col..place.col + block.cols();
+    let bias = Broadcast::PerColumn(op.bias(place.group, outputs.clone()));
+    let scale = match (place.gate, op.scale(place.group, outputs.clone())) {
+        (Some(gate), _) => {
+            for (i, to) in gates[..rows].iter_mut().enumerate() {
+                *to = gate[place.index(op, i)];
+            }
+            Broadcast::PerRow(&gates[..rows])
+        }
+        (None, Some(scale)) => Broadcast::PerColumn(scale),
+        (None, None) => Broadcast::None,
+    };
+    let last = Epilogue { bias, scale, ..Epilogue::NONE };
+    let accum = op.accum(x, (place.col, block.cols()))?;
+    let out = Out::Matrix(block, accum);
     let chunks = match layers {
-        Layers::Linear(weight) => {
+        Layers::Linear(weights) => {
             let epilogue = Epilogue { activation: op.activation, ..last };
-            return multiply(isa, packed, weight.as_panels(), &epilogue, out, sums);
+            let weight = weights[place.group].as_panels().columns(outputs.start, outputs.end)?;
+            return multiply(isa, packed, weight, &epilogue, out, sums);
         }
         Layers::Mlp(chunks) => chunks,
     };
@@ -92,7 +164,7 @@ fn task(
         false => None,
     };
     for (i, chunk) in chunks.iter().enumerate() {
-        let bias = Bias::PerColumn(&chunk.bias);
+        let bias = Broadcast::PerColumn(&chunk.bias[..]);
         let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
         let mut units = TilesMut::new(isa, &mut *hidden, rows, chunk.units)?;
         let target = Out::Tiles(units.reborrow());
@@ -112,26 +184,28 @@ fn task(
 
 /// Packs `x` with the norm on the way.
 fn pack(
-    norm: Option<&Norm>,
+    op: &AxisOp,
     isa: Isa,
     x: MatRef<'_, f32>,
     target: &mut TilesMut<'_, f32>,
+    place: Place<'_>,
     (means, rstds): (&mut [f32], &mut [f32]),
 ) -> Result<(), GemmError> {
-    let prologue = match norm {
-        None => Prologue::NONE,
-        Some(norm) => {
-            let (means, rstds) = (&mut means[..x.rows()], &mut rstds[..x.rows()]);
-            if let Some(eps) = norm.statistics(Along::Axis) {
-                let rows = (0..x.rows()).map_while(|i| x.row(i));
-                row_statistics(isa, rows, eps, means, rstds);
-            }
-            norm.prologue(
-                (Broadcast::PerRow(means), Broadcast::PerRow(rstds)),
-                Broadcast::PerColumn,
-                (0, x.cols()),
-            )
+    let Some(norm) = &op.norm else { return target.pack(isa, x, &Prologue::NONE) };
+    let (means, rstds) = (&mut means[..x.rows()], &mut rstds[..x.rows()]);
+    let prologue = if norm.along() == Along::Outer {
+        for (i, (gamma, beta)) in means.iter_mut().zip(&mut *rstds).enumerate() {
+            (*gamma, *beta) = norm.of_outer(place.index(op, i));
         }
+        let (gain, offset) = (Broadcast::PerRow(&*means), Broadcast::PerRow(&*rstds));
+        Prologue { gain, offset, ..Prologue::NONE }
+    } else {
+        if let Some(eps) = norm.statistics(Along::Axis) {
+            let rows = (0..x.rows()).map_while(|i| x.row(i));
+            row_statistics(isa, rows, eps, means, rstds);
+        }
+        let statistics = (Broadcast::PerRow(&*means), Broadcast::PerRow(&*rstds));
+        norm.prologue(statistics, Broadcast::PerColumn, (0, x.cols()))
     };
     target.pack(isa, x, &prologue)
 }

@@ -4,7 +4,7 @@ use mixfold_gemm::{Context, ScratchLen, carve, padded};
 
 /// Rows of a task, about: enough to use each weight often, few enough to stay in the second level
 /// cache.
-const ROWS: usize = 196;
+pub(crate) const ROWS: usize = 196;
 
 /// Rows of a task, where `rows` are handed to `workers`: about [`ROWS`], and as many tasks for each
 /// worker as for the others.
@@ -46,8 +46,10 @@ pub(crate) struct Parts {
     pub total: usize,
     /// Sums within a product whose k is long.
     pub sums: usize,
-    /// Means, and as many 1/σ.
+    /// Means, and as many 1/σ; or γ and as many β.
     pub statistics: usize,
+    /// The gate of each row.
+    pub gate: usize,
 }
 
 /// A task's memory.
@@ -57,13 +59,14 @@ pub(crate) struct Memory<'a> {
     pub total: &'a mut [f32],
     pub sums: &'a mut [f32],
     pub statistics: (&'a mut [f32], &'a mut [f32]),
+    pub gate: &'a mut [f32],
 }
 
 impl Parts {
     /// Elements of all parts.
     fn len(self) -> usize {
-        let Parts { input, hidden, total, sums, statistics } = self;
-        [input, hidden, total, sums, statistics.saturating_mul(2)]
+        let Parts { input, hidden, total, sums, statistics, gate } = self;
+        [input, hidden, total, sums, statistics.saturating_mul(2), gate]
             .into_iter()
             .fold(0, |sum: usize, part| sum.saturating_add(padded::<f32>(part)))
     }
@@ -75,6 +78,7 @@ impl Parts {
             total: carve(&mut memory, self.total),
             sums: carve(&mut memory, self.sums),
             statistics: carve(&mut memory, 2 * self.statistics).split_at_mut(self.statistics),
+            gate: carve(&mut memory, self.gate),
         }
     }
 }
