@@ -8,7 +8,9 @@ use mixfold_mix::{Axes, AxisMlp, Side};
 use mixfold_simd::{Isa, env};
 use proptest::prelude::*;
 
-use crate::case::{Case, NormKind, assert_same, cases, numbers, sequential, view};
+use crate::case::{
+    Case, NormKind, Scaling, assert_same, cases, grouped, numbers, sequential, view,
+};
 
 /// The instruction set on 1, 2, 3 and 5 threads, with their number.
 pub(crate) fn contexts(isa: Isa) -> impl Iterator<Item = &'static (usize, Context)> {
@@ -41,16 +43,22 @@ fn check(case: &Case) {
     }
 }
 
-/// One place of `outer` alone gives what it gives among others.
+/// One place of the batch alone gives what it gives among others.
 fn check_alone(case: &Case) {
     let Axes { outer, axis, inner } = case.axes;
     let x = case.input();
-    let (before, after) = (axis * inner, case.out * inner);
+    let (batch, channels) = (outer / case.channels, case.channels);
+    let (before, after) = (channels * axis * inner, channels * case.out * inner);
     for isa in env::isas_under_test() {
         let (op, ctx) = (case.op(isa), sequential(isa));
         let y = case.run(&op, &x, &ctx);
-        for o in [0, outer / 2, outer.saturating_sub(1)].into_iter().filter(|&o| o < outer) {
-            let alone = Case { axes: Axes { outer: 1, ..case.axes }, ..case.clone() };
+        for o in [0, batch / 2, batch.saturating_sub(1)].into_iter().filter(|&o| o < batch) {
+            let scaling = match case.scaling {
+                Scaling::Gate(first) => Scaling::Gate(first + o * channels),
+                scaling => scaling,
+            };
+            let axes = Axes { outer: channels, ..case.axes };
+            let alone = Case { axes, scaling, ..case.clone() };
             let part = alone.run(&op, &x[o * before..][..before], &ctx);
             assert_same(&y[o * after..][..after], &part, &(o, isa, case));
         }
@@ -77,6 +85,12 @@ proptest! {
 
     #[test]
     fn any_place_of_the_batch(case in prop_oneof![cases(Side::Left), cases(Side::Right)]) {
+        check_alone(&case);
+    }
+
+    #[test]
+    fn grouped_and_scaled(case in prop_oneof![grouped(Side::Left), grouped(Side::Right)]) {
+        check(&case);
         check_alone(&case);
     }
 
@@ -117,6 +131,19 @@ fn one_chunk_and_many_on_the_left() {
             let one = &one[o * few * axes.inner..][..few * axes.inner];
             let chunks = &chunks[o * many * axes.inner..][..few * axes.inner];
             assert_same(one, chunks, &(o, isa));
+        }
+    }
+}
+
+/// Few rows, whose columns threads share, with sums of several blocks of k.
+#[test]
+fn any_threads_with_few_rows_and_many_columns() {
+    for (outer, axis, out) in [(1, 70, 1000), (64, 1100, 300), (200, 97, 97), (64, 64, 1)] {
+        for residual in [false, axis == out] {
+            let scaling = Scaling::Outputs;
+            let axes = Axes { outer, axis, inner: 1 };
+            check(&Case { residual, scaling, ..Case::plain(axes, None, out) });
+            check(&Case { scaling: Scaling::Gate(3), ..Case::plain(axes, None, out) });
         }
     }
 }

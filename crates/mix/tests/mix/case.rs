@@ -29,17 +29,32 @@ pub(crate) enum NormKind {
     LayerAxis,
     AffineInner,
     AffineAxis,
+    AffineOuter,
+}
+
+/// What multiplies the output.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Scaling {
+    None,
+    /// One number for each output of the axis.
+    Outputs,
+    /// One number for each outer index, given when called; those of `Case::axes` start with this one.
+    Gate(usize),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) axes: Axes,
+    /// Outer index o has γ and β of o mod `channels`, and the matrix of o mod `groups`.
+    pub(crate) channels: usize,
+    pub(crate) groups: usize,
     /// None for a linear map.
     pub(crate) hidden: Option<usize>,
     pub(crate) out: usize,
     pub(crate) bias: bool,
     pub(crate) norm: NormKind,
     pub(crate) activation: Activation,
+    pub(crate) scaling: Scaling,
     pub(crate) residual: bool,
 }
 
@@ -85,7 +100,26 @@ pub(crate) fn cases(side: Side) -> impl Strategy<Value = Case> {
             let out = out.unwrap_or(axis);
             let residual = residual && axis == out;
             let axes = Axes { outer, axis, inner };
-            Case { axes, hidden, out, bias, norm, activation, residual }
+            let plain = Case::plain(axes, hidden, out);
+            Case { bias, norm, activation, residual, ..plain }
+        },
+    )
+}
+
+/// Operators with groups, a norm for each outer index, a scale or a gate.
+pub(crate) fn grouped(side: Side) -> impl Strategy<Value = Case> {
+    let scaling = select(vec![Scaling::None, Scaling::Outputs, Scaling::Gate(0)]);
+    let batch = match side {
+        Side::Left => (0_usize..3).boxed(),
+        Side::Right => prop_oneof![4 => 0_usize..9, 1 => 40_usize..60].boxed(),
+    };
+    (cases(side), 1_usize..5, 1_usize..4, batch, scaling, any::<bool>()).prop_map(
+        |(case, groups, times, batch, scaling, affine)| {
+            let channels = groups * times;
+            let axes = Axes { outer: batch * channels, ..case.axes };
+            let groups = if case.hidden.is_some() { 1 } else { groups };
+            let norm = if affine { NormKind::AffineOuter } else { case.norm };
+            Case { axes, channels, groups, norm, scaling, ..case }
         },
     )
 }
@@ -94,7 +128,29 @@ impl Case {
     /// A linear map or perceptron with a bias and nothing else.
     pub(crate) fn plain(axes: Axes, hidden: Option<usize>, out: usize) -> Self {
         let activation = if hidden.is_some() { Activation::GeluErf } else { Activation::Identity };
-        Case { axes, hidden, out, bias: true, norm: NormKind::None, activation, residual: false }
+        Case {
+            axes,
+            channels: 1,
+            groups: 1,
+            hidden,
+            out,
+            bias: true,
+            norm: NormKind::None,
+            activation,
+            scaling: Scaling::None,
+            residual: false,
+        }
+    }
+
+    fn scale(&self) -> Vec<f32> {
+        numbers(8, self.groups * self.out)
+    }
+
+    fn gate(&self) -> Option<Vec<f32>> {
+        match self.scaling {
+            Scaling::Gate(first) => Some(numbers(9, first + self.axes.outer).split_off(first)),
+            _ => None,
+        }
     }
 
     pub(crate) fn side(&self) -> Side {
@@ -118,6 +174,7 @@ impl Case {
     fn gamma_beta(&self) -> (Vec<f32>, Vec<f32>) {
         let len = match self.norm {
             NormKind::LayerInner | NormKind::AffineInner => self.axes.inner,
+            NormKind::AffineOuter => self.channels,
             _ => self.axes.axis,
         };
         (numbers(2, len).iter().map(|x| 1.0 + 0.5 * x).collect(), numbers(3, len))
@@ -131,6 +188,7 @@ impl Case {
             NormKind::LayerAxis => Norm::layer_axis(&gamma, &beta, EPS),
             NormKind::AffineInner => Norm::affine_inner(&gamma, &beta),
             NormKind::AffineAxis => Norm::affine_axis(&gamma, &beta),
+            NormKind::AffineOuter => Norm::affine_outer(&gamma, &beta),
         })
     }
 
@@ -140,7 +198,7 @@ impl Case {
 
     pub(crate) fn try_op(&self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
         let (axis, out) = (self.axes.axis, self.out);
-        let bias = numbers(7, out);
+        let bias = numbers(7, self.groups * out);
         if let Some(hidden) = self.hidden {
             let (first, second) = (Case::weight(4, hidden, axis), Case::weight(5, out, hidden));
             let first = MatRef::row_major(&first, hidden, axis)?;
@@ -151,16 +209,24 @@ impl Case {
             if let Some(norm) = self.norm() {
                 mlp = mlp.norm(norm)?;
             }
+            if self.scaling == Scaling::Outputs {
+                mlp = mlp.scale(&self.scale())?;
+            }
             let mlp = mlp.activation(self.activation);
             (if self.residual { mlp.residual() } else { mlp }).pack(isa, side)
         } else {
-            let weight = Case::weight(5, out, axis);
-            let mut linear = AxisLinear::new(MatRef::row_major(&weight, out, axis)?);
+            let rows = self.groups * out;
+            let weight = Case::weight(5, rows, axis);
+            let linear = AxisLinear::new(MatRef::row_major(&weight, rows, axis)?);
+            let mut linear = linear.groups(self.groups)?;
             if self.bias {
                 linear = linear.bias(&bias)?;
             }
             if let Some(norm) = self.norm() {
                 linear = linear.norm(norm)?;
+            }
+            if self.scaling == Scaling::Outputs {
+                linear = linear.scale(&self.scale())?;
             }
             let linear = linear.activation(self.activation);
             (if self.residual { linear.residual() } else { linear }).pack(isa, side)
@@ -171,7 +237,11 @@ impl Case {
     pub(crate) fn run(&self, op: &AxisOp, x: &[f32], ctx: &Context) -> Vec<f32> {
         let mut scratch = dirty(op.scratch_len(self.axes, ctx).unwrap());
         let mut y = vec![f32::NAN; self.axes.with_axis(self.out).elements().unwrap()];
-        op.apply_to(x, &mut y, self.axes, ctx, &mut scratch).unwrap();
+        match self.gate() {
+            None => op.apply_to(x, &mut y, self.axes, ctx, &mut scratch),
+            Some(gate) => op.gated(&gate).apply_to(x, &mut y, self.axes, ctx, &mut scratch),
+        }
+        .unwrap();
         y
     }
 
@@ -179,25 +249,46 @@ impl Case {
     pub(crate) fn run_in_place(&self, op: &AxisOp, x: &[f32], ctx: &Context) -> Vec<f32> {
         let mut scratch = dirty(op.scratch_len(self.axes, ctx).unwrap());
         let mut y = x.to_vec();
-        op.apply(&mut y, self.axes, ctx, &mut scratch).unwrap();
+        match self.gate() {
+            None => op.apply(&mut y, self.axes, ctx, &mut scratch),
+            Some(gate) => op.gated(&gate).apply(&mut y, self.axes, ctx, &mut scratch),
+        }
+        .unwrap();
         y
     }
 
     pub(crate) fn expected(&self, x: &[f32]) -> Vec<Real> {
-        let axes = reference(self.axes);
         let normed = self.expected_norm(x);
-        let bias = self.bias_of(7, self.out);
-        let y = if let Some(hidden) = self.hidden {
-            let first = Case::weight(4, hidden, axes.axis);
-            let units = matrix(&normed, axes, &first, &self.bias_of(6, hidden));
-            let axes = axis::Axes { axis: hidden, ..axes };
-            let units = activate(&units, self.activation);
-            matrix(&units, axes, &Case::weight(5, self.out, hidden), &bias)
-        } else {
-            let weight = Case::weight(5, self.out, axes.axis);
-            activate(&matrix(&normed, axes, &weight, &bias), self.activation)
-        };
+        let slab = self.axes.axis * self.axes.inner;
+        let one = axis::Axes { outer: 1, ..reference(self.axes) };
+        let of_outer = |o| self.expected_product(&normed[o * slab..][..slab], one, o % self.groups);
+        let mut y: Vec<_> = (0..self.axes.outer).flat_map(of_outer).collect();
+        let (gate, scale) = (self.gate(), self.scale());
+        for (i, y) in y.iter_mut().enumerate() {
+            let (o, a) = (i / (self.out * one.inner), i / one.inner % self.out);
+            *y = match (self.scaling, &gate) {
+                (_, Some(gate)) => y.mul(Real::exact(gate[o])),
+                (Scaling::Outputs, _) => y.mul(Real::exact(scale[o % self.groups * self.out + a])),
+                _ => *y,
+            };
+        }
         if self.residual { add(&y, &exact(x)) } else { y }
+    }
+
+    /// Of one outer index, up to the activation.
+    fn expected_product(&self, x: &[Real], axes: axis::Axes, group: usize) -> Vec<Real> {
+        let out = self.out;
+        let bias = self.bias_of(7, self.groups * out);
+        let Some(hidden) = self.hidden else {
+            let weight = Case::weight(5, self.groups * out, axes.axis);
+            let weight = &weight[group * out * axes.axis..][..out * axes.axis];
+            let y = matrix(x, axes, weight, &bias[group * out..][..out]);
+            return activate(&y, self.activation);
+        };
+        let first = Case::weight(4, hidden, axes.axis);
+        let units = matrix(x, axes, &first, &self.bias_of(6, hidden));
+        let units = activate(&units, self.activation);
+        matrix(&units, axis::Axes { axis: hidden, ..axes }, &Case::weight(5, out, hidden), &bias)
     }
 
     pub(crate) fn expected_norm(&self, x: &[f32]) -> Vec<Real> {
@@ -208,6 +299,12 @@ impl Case {
             NormKind::LayerAxis => normalised(x, axes, Along::Axis, (&gamma, &beta), EPS),
             NormKind::AffineInner => scaled(x, axes, Along::Inner, &gamma, &beta),
             NormKind::AffineAxis => scaled(x, axes, Along::Axis, &gamma, &beta),
+            // As [batch, channels, the rest].
+            NormKind::AffineOuter => {
+                let (outer, inner) = (axes.outer / self.channels, axes.axis * axes.inner);
+                let axes = axis::Axes { outer, axis: self.channels, inner };
+                scaled(x, axes, Along::Axis, &gamma, &beta)
+            }
         }
     }
 }

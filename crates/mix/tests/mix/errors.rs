@@ -102,6 +102,61 @@ fn in_place() {
 }
 
 #[test]
+fn groups_and_periods() {
+    let weight = [1.0; 12];
+    let linear = |groups| AxisLinear::new(view(&weight, 6, 2)).groups(groups);
+    for groups in [0, 4, 5, 7] {
+        assert_eq!(linear(groups).unwrap_err(), MixError::Groups { groups, rows: 6 });
+    }
+    for (side, inner) in [(Side::Left, 4), (Side::Right, 1)] {
+        let op = linear(3).unwrap().pack(Isa::best(), side).unwrap();
+        assert_eq!((op.groups(), op.axis(), op.out()), (3, 2, 2));
+        let error = MixError::Period { what: "groups", period: 3, outer: 4 };
+        refused(&op, (8 * inner, 8 * inner), axes(4, 2, inner), &error);
+
+        let norm = Norm::affine_outer(&[1.0; 5], &[0.0; 5]);
+        let op = linear(3).unwrap().norm(norm).unwrap().pack(Isa::best(), side).unwrap();
+        let error = MixError::Period { what: "gamma", period: 5, outer: 6 };
+        refused(&op, (12 * inner, 12 * inner), axes(6, 2, inner), &error);
+        let norm = Norm::affine_outer(&[], &[]);
+        let op = linear(3).unwrap().norm(norm).unwrap().pack(Isa::best(), side).unwrap();
+        let error = MixError::Period { what: "gamma", period: 0, outer: 6 };
+        refused(&op, (12 * inner, 12 * inner), axes(6, 2, inner), &error);
+    }
+    let norm = Norm::affine_outer(&[1.0; 5], &[0.0; 4]);
+    let error = MixError::Parameter { what: "beta", expected: 5, found: 4 };
+    assert_eq!(linear(1).unwrap().norm(norm).unwrap_err(), error);
+}
+
+#[test]
+fn scales_and_gates() {
+    let error = |what, expected, found| MixError::Parameter { what, expected, found };
+    let weight = [1.0; 12];
+    let linear = AxisLinear::new(view(&weight, 6, 2)).groups(3).unwrap();
+    assert_eq!(linear.clone().scale(&[1.0; 2]).unwrap_err(), error("scale", 6, 2));
+    let mlp = AxisMlp::new(view(&weight, 6, 2), view(&weight, 2, 6)).unwrap();
+    assert_eq!(mlp.scale(&[1.0; 6]).unwrap_err(), error("scale", 2, 6));
+
+    let (ctx, mut scratch) = (sequential(Isa::best()), Scratch::new());
+    for (side, inner) in [(Side::Left, 4), (Side::Right, 1)] {
+        let (shape, mut y) = (axes(3, 2, inner), vec![3.0; 6 * inner]);
+        let op = linear.clone().pack(Isa::best(), side).unwrap();
+        for found in [2, 4, 6] {
+            let gate = vec![1.0; found];
+            let result = op.gated(&gate).apply(&mut y, shape, &ctx, &mut scratch);
+            assert_eq!(result, Err(error("gate", 3, found)));
+            let result =
+                op.gated(&gate).apply_to(&vec![1.0; 6 * inner], &mut y, shape, &ctx, &mut scratch);
+            assert_eq!(result, Err(error("gate", 3, found)));
+        }
+        let op = linear.clone().scale(&[1.0; 6]).unwrap().pack(Isa::best(), side).unwrap();
+        let result = op.gated(&[1.0; 3]).apply(&mut y, shape, &ctx, &mut scratch);
+        assert_eq!(result, Err(MixError::GateAndScale));
+        assert!(y.iter().all(|&y| y == 3.0) && scratch.is_empty());
+    }
+}
+
+#[test]
 fn another_instruction_set() {
     let isas = env::isas_under_test();
     for (packed, wanted) in isas.iter().flat_map(|&a| isas.iter().map(move |&b| (a, b))) {

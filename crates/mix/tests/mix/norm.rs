@@ -49,18 +49,23 @@ fn check(case: &Case) {
     }
 }
 
-const NORMS: [NormKind; 4] =
-    [NormKind::LayerInner, NormKind::LayerAxis, NormKind::AffineInner, NormKind::AffineAxis];
+const NORMS: [NormKind; 5] = [
+    NormKind::LayerInner,
+    NormKind::LayerAxis,
+    NormKind::AffineInner,
+    NormKind::AffineAxis,
+    NormKind::AffineOuter,
+];
 
 proptest! {
     #[test]
     fn any_shape(
-        outer in 0_usize..5,
+        (batch, channels) in (0_usize..4, 1_usize..4),
         axis in 0_usize..70,
         inner in prop_oneof![3 => 0_usize..70, 1 => Just(1), 1 => 60_usize..140],
         norm in select(&NORMS[..]),
     ) {
-        let axes = Axes { outer, axis, inner };
-        check(&Case { norm, ..Case::plain(axes, None, axis) });
+        let axes = Axes { outer: batch * channels, axis, inner };
+        check(&Case { norm, channels, ..Case::plain(axes, None, axis) });
     }
 }

@@ -4,7 +4,7 @@ use mixfold_mix::Side;
 use mixfold_simd::env;
 use proptest::prelude::*;
 
-use crate::case::{Case, assert_allowed, assert_same, cases, sequential};
+use crate::case::{Case, assert_allowed, assert_same, cases, grouped, sequential};
 
 fn check(case: &Case) {
     let x = case.input();
@@ -30,6 +30,11 @@ proptest! {
 
     #[test]
     fn on_the_right(case in cases(Side::Right)) {
+        check(&case);
+    }
+
+    #[test]
+    fn grouped_and_scaled(case in prop_oneof![grouped(Side::Left), grouped(Side::Right)]) {
         check(&case);
     }
 }
