@@ -199,9 +199,32 @@ proptest! {
         prologue::<f64>(layout, shape, along, seed)?;
     }
 
+    /// Each value is asked for once, in order, and stands where `pack` puts it; columns beyond the
+    /// end are 0.
+    #[test]
+    fn gathering_panels_is_packing(rows in 0..50_usize, cols in 0..100_usize, seed: u64) {
+        let x = Matrix::<f32>::new(Layout::RowMajor, rows, cols, seed);
+        for isa in isas_under_test() {
+            let len = panels_len(KernelId::of::<f32>(isa), rows, cols)?;
+            let (mut packed, mut gathered) = (vec![f32::NAN; len], vec![f32::NAN; len]);
+            PanelsMut::new(isa, &mut packed, rows, cols)?.pack(isa, x.view(), &Prologue::NONE)?;
+            let mut next = (0, 0);
+            PanelsMut::new(isa, &mut gathered, rows, cols)?.gather(|row, from, values| {
+                assert_eq!(next, (row, from));
+                let end = from + values.len();
+                next = if end == cols { (row + 1, 0) } else { (row, end) };
+                for (j, value) in (from..).zip(values) {
+                    *value = x.at((row, j));
+                }
+            });
+            prop_assert_eq!(next, (if cols > 0 { rows } else { 0 }, 0));
+            prop_assert!(same_bits(&packed, &gathered), "{isa}");
+        }
+    }
+
     /// Each value is asked for once, and stands where `pack` puts it.
     #[test]
-    fn gathering_is_packing(rows in 0..50_usize, cols in 0..100_usize, seed: u64) {
+    fn gathering_tiles_is_packing(rows in 0..50_usize, cols in 0..100_usize, seed: u64) {
         let x = Matrix::<f32>::new(Layout::RowMajor, rows, cols, seed);
         for isa in isas_under_test() {
             let mut data = vec![f32::NAN; tiles_len(rows, cols)?];

@@ -157,6 +157,24 @@ impl<'a, T: Element> PanelsMut<'a, T> {
         Ok(())
     }
 
+    /// Fills it by `gather(row, from, values)`, which is called for the values of a row in a panel,
+    /// from column `from` on: row after row, and in a row from the left to the right. For operands
+    /// that are no strided matrix in memory, such as the pixels under the kernel of a convolution.
+    pub fn gather(&mut self, mut gather: impl FnMut(usize, usize, &mut [T])) {
+        if self.data.is_empty() {
+            return;
+        }
+        let width = self.kernel.cols;
+        for row in 0..self.k {
+            for (j, from) in (0..self.cols).step_by(width).enumerate() {
+                let values = &mut self.data[(j * self.k + row) * width..][..width];
+                let (values, beyond) = values.split_at_mut(width.min(self.cols - from));
+                gather(row, from, values);
+                beyond.fill(T::default());
+            }
+        }
+    }
+
     /// The operand for writing, for a shorter while.
     pub fn reborrow(&mut self) -> PanelsMut<'_, T> {
         PanelsMut { data: self.data, cols: self.cols, k: self.k, kernel: self.kernel }
