@@ -10,9 +10,13 @@
 //! | [`gemm`] | matrix product of strided views, and the rounding bound of a dot product |
 //! | [`activation`] | ReLU, both GELUs, sigmoid, SiLU |
 //! | [`axis`] | a matrix, or a two-layer MLP, along the middle axis of `[outer, axis, inner]` |
-//! | [`norm`] | layer normalisation and per-channel affine along either axis |
+//! | [`norm`] | layer normalisation and per-channel affine along either axis, batch normalisation |
 //! | [`conv2d`] | two-dimensional convolution, NCHW and OIHW |
 //! | [`mixer`] | the MLP-Mixer forward pass |
+//! | [`fc3`] | the matrix of RepMLP and the convolutions beside it, or folded into it |
+//! | [`repmlp`] | the block of RepMLP, as trained and as deployed |
+//! | [`repmlpnet`] | the RepMLPNet forward pass, as trained and as deployed |
+//! | [`parameters`] | parameters under the names of checkpoints |
 //! | [`fill`] | reproducible weights and inputs for tests |
 //!
 //! Tensors are contiguous row-major slices; sums start at `0` and add in index order. Nothing here
@@ -29,11 +33,15 @@
 pub mod activation;
 pub mod axis;
 pub mod conv2d;
+pub mod fc3;
 pub mod fill;
 pub mod gemm;
 pub mod mixer;
 pub mod norm;
+pub mod parameters;
 mod real;
+pub mod repmlp;
+pub mod repmlpnet;
 
 pub use real::Real;
 
@@ -55,4 +63,12 @@ fn sum<T: Real>(terms: impl Iterator<Item = T>) -> T {
 /// The mean of `count` terms: their sum in iteration order, divided once.
 fn mean<T: Real>(terms: impl Iterator<Item = T>, count: usize) -> T {
     sum(terms) / T::of(count as f64)
+}
+
+/// `x += y`, element by element.
+fn add<T: Real>(x: &mut [T], y: &[T]) {
+    assert_eq!(x.len(), y.len(), "lengths of a sum");
+    for (x, &y) in x.iter_mut().zip(y) {
+        *x = *x + y;
+    }
 }

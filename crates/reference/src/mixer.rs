@@ -9,11 +9,11 @@
 //! ```
 
 use crate::activation::Activation;
-use crate::axis::{Axes, Linear, linear, mlp};
+use crate::axis::{Axes, linear, mlp};
 use crate::conv2d::{Conv2d, Nchw, conv2d};
-use crate::gemm::Mat;
 use crate::norm::{Along, layer_norm};
-use crate::{Real, mean, product};
+use crate::parameters::Layer;
+use crate::{Real, add, mean, product};
 
 /// The sizes of a Mixer.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,37 +46,6 @@ impl MixerConfig {
     /// Patches of an image.
     pub fn tokens(&self) -> usize {
         product(&[self.height / self.patch, self.width / self.patch])
-    }
-}
-
-/// `weight` and `bias` of a convolution, a linear layer or a norm.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Layer<T> {
-    /// Kernel, matrix `[out, in]` or scale.
-    pub weight: Vec<T>,
-    /// One per output.
-    pub bias: Vec<T>,
-}
-
-impl<T: Real> Layer<T> {
-    fn read(
-        tensor: &mut impl FnMut(&str, &[usize]) -> Vec<T>,
-        name: &str,
-        shape: &[usize],
-    ) -> Self {
-        let mut parameter = |suffix, shape: &[usize]| {
-            let name = format!("{name}.{suffix}");
-            let data = tensor(&name, shape);
-            assert_eq!(data.len(), product(shape), "{name} {shape:?}");
-            data
-        };
-        Self { weight: parameter("weight", shape), bias: parameter("bias", &shape[..1]) }
-    }
-
-    /// The layer as a matrix of `inputs` columns.
-    fn linear(&self, inputs: usize) -> Linear<'_, T> {
-        let weight = Mat::row_major(&self.weight, self.bias.len(), inputs);
-        Linear { weight, bias: Some(&self.bias) }
     }
 }
 
@@ -211,11 +180,5 @@ impl<T: Real> Mixer<T> {
     fn normalise(&self, x: &[T], batch: usize, norm: &Layer<T>) -> Vec<T> {
         let eps = T::of(self.config.eps);
         layer_norm(x, self.axes(batch), Along::Inner, &norm.weight, &norm.bias, eps)
-    }
-}
-
-fn add<T: Real>(x: &mut [T], y: &[T]) {
-    for (x, &y) in x.iter_mut().zip(y) {
-        *x = *x + y;
     }
 }

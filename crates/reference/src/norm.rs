@@ -76,3 +76,42 @@ pub fn affine<T: Real>(x: &[T], axes: Axes, along: Along, scale: &[T], shift: &[
     }
     y
 }
+
+/// What PyTorch adds to the variance of a batch norm.
+pub const BATCH_NORM_EPS: f64 = 1e-5;
+
+/// The parameters of a batch norm, one of each per channel, under PyTorch's names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchNorm<T> {
+    /// Scale.
+    pub weight: Vec<T>,
+    /// Shift.
+    pub bias: Vec<T>,
+    /// Mean of the training data.
+    pub running_mean: Vec<T>,
+    /// Variance of the training data.
+    pub running_var: Vec<T>,
+}
+
+/// Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) at inference, of a tensor
+/// `[images, channels, pixels]` by the statistics of its training:
+///
+/// `y[n, c, i] = (x[n, c, i] − running_mean[c]) / √(running_var[c] + eps) · weight[c] + bias[c]`
+///
+/// # Panics
+/// If `x` does not have the size of `axes`, or a parameter that of the axis.
+pub fn batch_norm<T: Real>(x: &[T], axes: Axes, bn: &BatchNorm<T>, eps: T) -> Vec<T> {
+    assert_eq!(x.len(), axes.elements(), "input {axes:?}");
+    assert_eq!(bn.running_mean.len(), axes.axis, "running mean");
+    assert_eq!(bn.running_var.len(), axes.axis, "running variance");
+    let mut y = x.to_vec();
+    for n in 0..axes.outer {
+        for c in 0..axes.axis {
+            for i in 0..axes.inner {
+                let at = axes.index(n, c, i);
+                y[at] = (x[at] - bn.running_mean[c]) / (bn.running_var[c] + eps).sqrt();
+            }
+        }
+    }
+    affine(&y, axes, Along::Axis, &bn.weight, &bn.bias)
+}
