@@ -1,10 +1,12 @@
+use mixfold_simd::moments::Of;
 use mixfold_simd::{Isa, Kernel, Simd, Vector};
 
 use crate::{Axes, MixError};
 
 /// `y[o, i] = Σ x[o, a, i] / axis`, the mean over the mixed axis: global average pooling.
 ///
-/// Each sum goes in the order of the axis and is divided once; with u = 2⁻²⁴ its error is at most
+/// Where `inner` is 1, a mean is that of [`Moments`](mixfold_simd::moments::Moments). Elsewhere, each
+/// sum goes in the order of the axis and is divided once; with u = 2⁻²⁴ its error is at most
 /// axis·u·Σ|x|/axis to first order. The mean of no elements is NaN.
 ///
 /// # Errors
@@ -29,6 +31,12 @@ impl Kernel for Mean<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Axes { axis, inner, .. } = self.axes;
+        if inner == 1 && axis > 0 {
+            for (x, y) in self.x.chunks_exact(axis).zip(self.y) {
+                *y = s.enter(Of(x)).mean;
+            }
+            return;
+        }
         let count = S::F32::splat(s, axis as f32);
         for (o, y) in self.y.chunks_exact_mut(inner).enumerate() {
             let x = &self.x[o * axis * inner..][..axis * inner];

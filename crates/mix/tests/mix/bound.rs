@@ -164,7 +164,7 @@ pub(crate) fn normalised(
 }
 
 /// Mean and 1/√(σ² + eps).
-fn statistics(x: &[f32], eps: f32) -> (Real, Real) {
+pub(crate) fn statistics(x: &[f32], eps: f32) -> (Real, Real) {
     let average =
         |f: &dyn Fn(f64) -> f64| x.iter().map(|&x| f(x.into())).sum::<f64>() / x.len() as f64;
     let mean = average(&|x| x);

@@ -9,5 +9,6 @@ mod large;
 mod mean;
 mod norm;
 mod operators;
+mod outer;
 mod patch;
 mod special;
