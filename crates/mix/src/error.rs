@@ -95,6 +95,34 @@ pub enum MixError {
         /// Height and width of a patch.
         patch: (usize, usize),
     },
+    /// The rows of a convolution's weight are not made of whole kernels, or a side of these is 0.
+    Kernel {
+        /// Columns of the weight.
+        columns: usize,
+        /// Height and width of the kernel.
+        kernel: (usize, usize),
+    },
+    /// Groups that do not divide the outputs of a convolution.
+    Groups {
+        /// Number of groups.
+        groups: usize,
+        /// Number of outputs.
+        out: usize,
+    },
+    /// A convolution that does not move on.
+    Step {
+        /// `stride` or `dilation`.
+        what: &'static str,
+        /// Its values, vertical and horizontal, of which one is 0.
+        found: (usize, usize),
+    },
+    /// The kernel of a convolution is larger than the image.
+    Reach {
+        /// Height and width of the image with the zeros around it.
+        padded: (usize, usize),
+        /// Height and width that the kernel covers.
+        reach: (usize, usize),
+    },
     /// An error of the matrix kernels.
     Gemm(GemmError),
 }
@@ -151,6 +179,24 @@ impl fmt::Display for MixError {
                 f,
                 "an image of {} x {} cannot be cut into patches of {} x {}",
                 image.0, image.1, patch.0, patch.1
+            ),
+            MixError::Kernel { columns, kernel } => write!(
+                f,
+                "a convolution's weight with rows of {columns} elements is not made of kernels of \
+                 {} x {}",
+                kernel.0, kernel.1
+            ),
+            MixError::Groups { groups, out } => {
+                write!(f, "{groups} groups do not divide {out} outputs")
+            }
+            MixError::Step { what, found } => {
+                write!(f, "a {what} of {} x {}: both must be at least 1", found.0, found.1)
+            }
+            MixError::Reach { padded, reach } => write!(
+                f,
+                "an image of {} x {} with its padding is smaller than the {} x {} that the kernel \
+                 covers",
+                padded.0, padded.1, reach.0, reach.1
             ),
             MixError::Gemm(error) => error.fmt(f),
         }

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod axes;
+mod conv;
 mod describe;
 mod error;
 mod layers;
@@ -33,6 +34,7 @@ mod right;
 mod task;
 
 pub use axes::Axes;
+pub use conv::{Conv2d, Conv2dOp};
 pub use describe::{AxisLinear, AxisMlp};
 pub use error::MixError;
 pub use mean::mean_axis;

@@ -4,6 +4,7 @@
 mod bits;
 mod bound;
 mod case;
+mod conv;
 mod errors;
 mod large;
 mod mean;
