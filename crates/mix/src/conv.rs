@@ -97,7 +97,7 @@ impl<'a> Conv2d<'a> {
     pub fn groups(self, groups: usize) -> Result<Self, MixError> {
         let out = self.weight.rows();
         if groups == 0 || !out.is_multiple_of(groups) {
-            return Err(MixError::Groups { groups, out });
+            return Err(MixError::Groups { groups, rows: out });
         }
         Ok(Conv2d { groups, ..self })
     }

@@ -102,13 +102,6 @@ pub enum MixError {
         /// Height and width of the kernel.
         kernel: (usize, usize),
     },
-    /// Groups that do not divide the outputs of a convolution.
-    Groups {
-        /// Number of groups.
-        groups: usize,
-        /// Number of outputs.
-        out: usize,
-    },
     /// A convolution that does not move on.
     Step {
         /// `stride` or `dilation`.
@@ -186,9 +179,6 @@ impl fmt::Display for MixError {
                  {} x {}",
                 kernel.0, kernel.1
             ),
-            MixError::Groups { groups, out } => {
-                write!(f, "{groups} groups do not divide {out} outputs")
-            }
             MixError::Step { what, found } => {
                 write!(f, "a {what} of {} x {}: both must be at least 1", found.0, found.1)
             }
