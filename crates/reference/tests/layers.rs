@@ -5,7 +5,7 @@ use mixfold_reference::axis::{Axes, Linear, linear, mlp};
 use mixfold_reference::conv2d::{Conv2d, Nchw, conv2d};
 use mixfold_reference::fill;
 use mixfold_reference::gemm::{Mat, gemm};
-use mixfold_reference::norm::{Along, affine, layer_norm};
+use mixfold_reference::norm::{Along, BatchNorm, affine, batch_norm, layer_norm};
 
 const X: [f64; 12] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -1.0, 0.0, 1.0, 0.0, 2.0, -2.0];
 const AXES: Axes = Axes { outer: 2, axis: 3, inner: 2 };
@@ -96,6 +96,19 @@ fn affine_by_either_index() {
     assert_eq!(y, [1.5, 2.5, 6.0, 8.0, 14.0, 17.0]);
     let y = affine(&X[..6], Axes { outer: 1, ..AXES }, Along::Inner, &[1.0, 2.0], &[0.5, 0.0]);
     assert_eq!(y, [1.5, 4.0, 3.5, 8.0, 5.5, 12.0]);
+}
+
+#[test]
+fn batch_norm_by_the_statistics_of_each_channel() {
+    let bn = BatchNorm {
+        weight: vec![1.0, 6.0, -1.0],
+        bias: vec![0.0, 0.5, 1.0],
+        running_mean: vec![1.0, 4.0, 0.0],
+        running_var: vec![0.0, 5.0, -3.0],
+    };
+    // With eps 4 the divisors are 2, 3 and 1.
+    let y = batch_norm(&X, AXES, &bn, 4.0);
+    assert_eq!(y, [0.0, 0.5, -1.5, 0.5, -4.0, -5.0, -1.0, -0.5, -5.5, -7.5, -1.0, 3.0]);
 }
 
 fn image(channels: usize, height: usize, width: usize) -> Nchw {
