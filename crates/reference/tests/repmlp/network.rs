@@ -96,6 +96,38 @@ fn tensors_of_a_stage() {
     assert_eq!(only(&train, &deploy), branches.concat());
 }
 
+/// No units: embedding, halving, norm, mean and classifier, by hand.
+#[test]
+fn around_the_units() {
+    let stage = Stage { channels: 1, units: 0, share_sets: 1 };
+    let config = RepMlpNetConfig {
+        height: 2,
+        width: 4,
+        in_channels: 1,
+        patch: 1,
+        stages: vec![stage, stage],
+        classes: 2,
+        ..small()
+    };
+    let net = RepMlpNet::new(config, Form::Train, |name, shape| match name {
+        "conv_embedding.conv.weight" => vec![2.0],
+        "embeds.0.conv.weight" => vec![1.0, -1.0, 1.0, 0.0],
+        "embeds.0.bn.bias" => vec![-5.0],
+        "head_norm.weight" => vec![2.0],
+        "head_norm.bias" => vec![0.5],
+        "head_norm.running_mean" => vec![1.0],
+        "head_norm.running_var" => vec![4.0 - 1e-5],
+        "head.weight" => vec![3.0, -1.0],
+        "head.bias" => vec![0.0, 10.0],
+        _ if name.ends_with("running_var") => vec![1.0 - 1e-5],
+        _ if name.ends_with("bn.weight") => vec![1.0],
+        _ => vec![0.0; shape.iter().product()],
+    });
+    // The first map is 2 0 4 0, 6 2 0 2; the second one 3 0; normalised 2.5 -0.5; its mean 1.
+    let image = [1.0, -1.0, 2.0, 0.0, 3.0, 1.0, -2.0, 1.0];
+    assert_close(&net.forward(&image, 1), &[3.0, 9.0], 1e-14);
+}
+
 /// Two stages on an image that is not square.
 fn small() -> RepMlpNetConfig {
     let stage = |channels, units, share_sets| Stage { channels, units, share_sets };
