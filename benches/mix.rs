@@ -10,7 +10,7 @@ use criterion::Throughput;
 use mixfold_benches::{Group, Inputs, Peak, context, criterion, id, isas};
 use mixfold_gemm::{MatRef, Scratch};
 use mixfold_mix::{Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side};
-use mixfold_model::registry;
+use mixfold_model::{Config, registry};
 use mixfold_simd::Isa;
 
 /// Of the layer norms.
@@ -80,7 +80,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         let mut group = Group::new(&mut criterion, name);
         for model in models {
-            let config = registry::model(model).ok_or("a model of the registry")?.config;
+            let info = registry::model(model).ok_or("a model of the registry")?;
+            let Config::Mixer(config) = info.config else { continue };
             let (tokens, channels) = (config.tokens(), config.channels);
             let (axes, hidden) = match side {
                 Side::Left => {

@@ -65,6 +65,26 @@ impl Branches {
         self.kernel(conv.kernel_bn(norm)?)
     }
 
+    /// Adds a kernel with its bias, such as one that a batch norm was folded into.
+    ///
+    /// # Errors
+    /// As [`conv`](Self::conv).
+    pub fn kernel(mut self, kernel: Kernel) -> Result<Self, FoldError> {
+        let [.., height, width] = kernel.shape;
+        if height.is_multiple_of(2) || width.is_multiple_of(2) {
+            return Err(FoldError::Even { kernel: [height, width] });
+        }
+        if let Some(first) = self.kernels.first() {
+            let channels = |kernel: &Kernel| [kernel.shape[0], kernel.shape[1], kernel.groups];
+            let (expected, found) = (channels(first), channels(&kernel));
+            if expected != found {
+                return Err(FoldError::Branch { expected, found });
+            }
+        }
+        self.kernels.push(kernel);
+        Ok(self)
+    }
+
     /// Adds the input itself.
     #[must_use]
     pub fn identity(mut self) -> Self {
@@ -110,22 +130,6 @@ impl Branches {
             merged.add_identity(identity.as_ref());
         }
         Ok(merged)
-    }
-
-    fn kernel(mut self, kernel: Kernel) -> Result<Self, FoldError> {
-        let [.., height, width] = kernel.shape;
-        if height.is_multiple_of(2) || width.is_multiple_of(2) {
-            return Err(FoldError::Even { kernel: [height, width] });
-        }
-        if let Some(first) = self.kernels.first() {
-            let channels = |kernel: &Kernel| [kernel.shape[0], kernel.shape[1], kernel.groups];
-            let (expected, found) = (channels(first), channels(&kernel));
-            if expected != found {
-                return Err(FoldError::Branch { expected, found });
-            }
-        }
-        self.kernels.push(kernel);
-        Ok(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mixfold_fold::FoldError;
 use mixfold_mix::MixError;
 use mixfold_simd::IsaError;
 use thiserror::Error;
@@ -51,8 +52,8 @@ pub enum ModelError {
     },
     /// An input is not of the one size that the model accepts.
     #[error(
-        "input of shape {found:?}, {model} wants {expected:?}: its token-mixing weights are bound to \
-         the number of patches, so that no other image size can be run; resize the image"
+        "input of shape {found:?}, {model} wants {expected:?}: {reason}, so that no other image size \
+         can be run; resize the image"
     )]
     Input {
         /// The model.
@@ -61,6 +62,22 @@ pub enum ModelError {
         expected: [usize; 4],
         /// The same of what was given.
         found: Vec<usize>,
+        /// Why no other size can be run.
+        reason: &'static str,
+    },
+    /// The train form was asked for, of weights in deploy form.
+    #[error(
+        "the weights are in deploy form: their convolutions have been folded in and cannot be told \
+         apart again; run them as they are, or give the weights of the train form"
+    )]
+    Folded,
+    /// A layer whose batch norms or branches cannot be folded.
+    #[error("{module}: {error}")]
+    Fold {
+        /// What the names of its tensors begin with.
+        module: String,
+        /// What is wrong with it.
+        error: FoldError,
     },
     /// A buffer has another length than the plan needs.
     #[error("{what} has {found} elements, expected {expected}")]

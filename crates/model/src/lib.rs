@@ -25,9 +25,11 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod config;
 mod embedded;
 mod error;
 pub mod labels;
+mod loader;
 mod logits;
 mod mixer;
 mod model;
@@ -36,18 +38,23 @@ mod plan;
 pub mod preprocess;
 mod random;
 pub mod registry;
+mod repmlp;
+mod sizes;
 mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use config::{Config, Form};
 pub use error::{Mismatch, Misshapen, ModelError};
 pub use labels::LabelsError;
+pub use loader::{Loader, detect};
 pub use logits::{Logits, top};
 pub use mixer::MixerConfig;
-pub use model::{Gelu, Loader, Model, detect};
+pub use model::{Gelu, Model};
 pub use network::{Layer, Phase};
 pub use plan::Plan;
 pub use preprocess::{Images, Preprocess, PreprocessError};
 pub use registry::ModelInfo;
+pub use repmlp::{RepMlpNetConfig, RepMlpNetStage};
 
 /// The examples of the documentation, compiled.
 #[cfg(doctest)]

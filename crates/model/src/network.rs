@@ -5,9 +5,11 @@ use std::fmt;
 use mixfold_gemm::{Buffer, Context, Scratch, ScratchLen};
 
 use crate::ModelError;
+use crate::config::Form;
 
 /// A step of a model, after which its activations can be seen. Prints as `stem`,
-/// `blocks.3.mlp_tokens`, `blocks.3`, `norm`, `mean`, `head`.
+/// `blocks.3.mlp_tokens`, `blocks.3`, `norm`, `mean`, `head`; in a model of stages,
+/// `stages.2.3.repmlp_block`, `stages.2.3`, `embeds.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Layer {
@@ -17,6 +19,12 @@ pub enum Layer {
     Tokens(usize),
     /// A block.
     Block(usize),
+    /// The first half of a unit, which mixes places: its stage and its number there.
+    UnitTokens(usize, usize),
+    /// A unit: its stage and its number there.
+    Unit(usize, usize),
+    /// The embedding behind a stage, which halves the map.
+    Embed(usize),
     /// The last norm.
     Norm,
     /// The mean over the tokens.
@@ -29,9 +37,9 @@ impl Layer {
     /// The kind of work that leads to it.
     pub fn phase(self) -> Phase {
         match self {
-            Layer::Stem => Phase::Stem,
-            Layer::Tokens(_) => Phase::Tokens,
-            Layer::Block(_) => Phase::Channels,
+            Layer::Stem | Layer::Embed(_) => Phase::Stem,
+            Layer::Tokens(_) | Layer::UnitTokens(..) => Phase::Tokens,
+            Layer::Block(_) | Layer::Unit(..) => Phase::Channels,
             Layer::Norm | Layer::Mean | Layer::Head => Phase::Head,
         }
     }
@@ -43,6 +51,9 @@ impl fmt::Display for Layer {
             Layer::Stem => f.write_str("stem"),
             Layer::Tokens(i) => write!(f, "blocks.{i}.mlp_tokens"),
             Layer::Block(i) => write!(f, "blocks.{i}"),
+            Layer::UnitTokens(stage, unit) => write!(f, "stages.{stage}.{unit}.repmlp_block"),
+            Layer::Unit(stage, unit) => write!(f, "stages.{stage}.{unit}"),
+            Layer::Embed(stage) => write!(f, "embeds.{stage}"),
             Layer::Norm => f.write_str("norm"),
             Layer::Mean => f.write_str("mean"),
             Layer::Head => f.write_str("head"),
@@ -54,9 +65,9 @@ impl fmt::Display for Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The patch embedding.
+    /// The patch embeddings.
     Stem,
-    /// Mixing tokens.
+    /// Mixing tokens, or the places of a map.
     Tokens,
     /// Mixing channels.
     Channels,
@@ -87,7 +98,13 @@ pub(crate) type Observe<'a> = &'a mut dyn FnMut(Layer, &[usize], &[f32]);
 pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// Channels, height and width of an image.
     fn input(&self) -> [usize; 3];
+    /// Why images of no other size can be run.
+    fn fixed_size(&self) -> &'static str;
     fn classes(&self) -> usize;
+    /// The form that is run, if there are two.
+    fn form(&self) -> Option<Form> {
+        None
+    }
     /// The steps after which activations can be seen, in order.
     fn layers(&self) -> Vec<Layer>;
     fn parameters(&self) -> u64;
@@ -111,18 +128,18 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     ) -> Result<(), ModelError>;
 }
 
-/// The memory of a forward pass.
+/// The memory of a forward pass: activations, and scratch memory of the kernels.
 #[derive(Debug)]
 pub(crate) struct Workspace {
-    x: Buffer<f32>,
-    pooled: Buffer<f32>,
+    activations: Vec<Buffer<f32>>,
     scratch: Scratch<f32>,
 }
 
 impl Workspace {
-    pub(crate) fn new(x: usize, pooled: usize) -> Result<Self, ModelError> {
-        let (x, pooled) = (Buffer::zeroed(x)?, Buffer::zeroed(pooled)?);
-        Ok(Workspace { x, pooled, scratch: Scratch::new() })
+    /// With activations of these lengths.
+    pub(crate) fn new(lens: &[usize]) -> Result<Self, ModelError> {
+        let activations = lens.iter().map(|&len| Buffer::zeroed(len)).collect::<Result<_, _>>()?;
+        Ok(Workspace { activations, scratch: Scratch::new() })
     }
 
     /// Makes the scratch memory at least this large.
@@ -131,17 +148,15 @@ impl Workspace {
         Ok(())
     }
 
-    /// Activations, pooled activations and scratch memory.
-    pub(crate) fn parts(
-        &mut self,
-        x: usize,
-        pooled: usize,
-    ) -> (&mut [f32], &mut [f32], &mut Scratch<f32>) {
-        (&mut self.x[..x], &mut self.pooled[..pooled], &mut self.scratch)
+    /// The activations, as many as there were lengths, and scratch memory.
+    pub(crate) fn parts<const N: usize>(&mut self) -> ([&mut [f32]; N], &mut Scratch<f32>) {
+        let activations = self.activations.first_chunk_mut().expect("as many as were asked for");
+        (activations.each_mut().map(|buffer| &mut buffer[..]), &mut self.scratch)
     }
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<f32>() * (self.x.len() + self.pooled.len() + self.scratch.len())
+        let activations: usize = self.activations.iter().map(|buffer| buffer.len()).sum();
+        size_of::<f32>() * (activations + self.scratch.len())
     }
 }

@@ -9,8 +9,8 @@ use crate::weights::Spec;
 /// depend on `seed`, `position` and the tensor's shape alone.
 ///
 /// All are uniform. Matrices and convolutions have mean 0 and variance 1 / fan-in, so that they
-/// keep the size of what they are applied to; gains of norms lie in `0.5..1.5`, biases in
-/// `-0.1..0.1`.
+/// keep the size of what they are applied to; gains and variances of norms lie in
+/// `0.5..1.5`, biases and means in `-0.1..0.1`.
 pub(crate) fn tensor(
     spec: &Spec,
     seed: u64,
@@ -21,7 +21,7 @@ pub(crate) fn tensor(
         [_, fan_in @ ..] if !fan_in.is_empty() => {
             (0.0, (3.0 / fan_in.iter().product::<usize>() as f32).sqrt())
         }
-        _ if spec.name.ends_with(".weight") => (1.0, 0.5),
+        _ if [".weight", ".running_var"].iter().any(|end| spec.name.ends_with(end)) => (1.0, 0.5),
         _ => (0.0, 0.1),
     };
     let len = spec.shape.iter().product();
@@ -60,7 +60,8 @@ mod tests {
 
     fn tensor_of(name: &str, shape: &[usize], seed: u64, position: usize) -> Vec<f32> {
         let (name, file_name) = (name.to_owned(), name.to_owned());
-        let spec = Spec { name, shape: shape.to_vec(), file_name, layout: Layout::Same };
+        let shape = shape.to_vec();
+        let spec = Spec { name, shape, file_name, layout: Layout::Same, optional: false };
         let mut values = vec![f32::NAN; 3];
         tensor(&spec, seed, position, &mut values).unwrap();
         values

@@ -1,8 +1,10 @@
 //! The models by name.
 
 use crate::ModelError;
+use crate::config::{Config, Form};
 use crate::mixer::MixerConfig;
 use crate::preprocess::{Color, Interpolation, Preprocess, Resize};
+use crate::repmlp::{RepMlpNetConfig, RepMlpNetStage};
 
 /// What is known of a model without its weights.
 #[derive(Clone, Debug)]
@@ -10,10 +12,8 @@ use crate::preprocess::{Color, Interpolation, Preprocess, Resize};
 pub struct ModelInfo {
     /// Its name, timm's where timm has the model.
     pub name: &'static str,
-    /// The paper's name of the architecture.
-    pub family: &'static str,
     /// Its sizes.
-    pub config: MixerConfig,
+    pub config: Config,
     /// Classes of the usual head; a checkpoint may have others.
     pub classes: usize,
     /// How images are prepared, unless a configuration beside the weights says otherwise.
@@ -23,14 +23,31 @@ pub struct ModelInfo {
 }
 
 impl ModelInfo {
-    /// Number of parameters with the usual head.
-    pub fn parameters(&self) -> u64 {
-        self.config.parameters(self.classes)
+    /// The paper's name of the architecture.
+    pub fn family(&self) -> &'static str {
+        self.config.family()
     }
 
-    /// Multiply-adds of convolutions and matrices for one image.
+    /// Number of parameters with the usual head, in deploy form if there are two forms.
+    pub fn parameters(&self) -> u64 {
+        self.config.parameters(self.classes, Form::Deploy)
+    }
+
+    /// Multiply-adds of convolutions and matrices for one image, in deploy form if there are two.
     pub fn macs(&self) -> u64 {
-        self.config.macs(self.classes)
+        self.config.macs(self.classes, Form::Deploy)
+    }
+
+    /// Number of parameters of the train form, if there is one.
+    pub fn train_parameters(&self) -> Option<u64> {
+        let has_train = self.config.forms().contains(&Form::Train);
+        has_train.then(|| self.config.parameters(self.classes, Form::Train))
+    }
+
+    /// Multiply-adds of the train form, if there is one.
+    pub fn train_macs(&self) -> Option<u64> {
+        let has_train = self.config.forms().contains(&Form::Train);
+        has_train.then(|| self.config.macs(self.classes, Form::Train))
     }
 }
 
@@ -47,17 +64,63 @@ const MIXER_PREPROCESS: Preprocess = Preprocess {
 
 const fn mixer(name: &'static str, config: MixerConfig, verified: &'static str) -> ModelInfo {
     let preprocess = MIXER_PREPROCESS;
-    ModelInfo { name, family: "MLP-Mixer", config, classes: 1000, preprocess, verified }
+    ModelInfo { name, config: Config::Mixer(config), classes: 1000, preprocess, verified }
 }
+
+/// Preprocessing of the official RepMLPNet evaluation: the shorter side to the crop's, no margin.
+const fn repmlpnet_preprocess(size: usize) -> Preprocess {
+    Preprocess {
+        size: [size, size],
+        color: Color::Rgb,
+        resize: Resize::ShorterSide,
+        crop_fraction: 1.0,
+        interpolation: Interpolation::Bilinear,
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    }
+}
+
+const fn repmlpnet(
+    name: &'static str,
+    size: usize,
+    stages: &'static [RepMlpNetStage],
+    verified: &'static str,
+) -> ModelInfo {
+    let config = Config::RepMlpNet(RepMlpNetConfig::imagenet(size, stages));
+    let preprocess = repmlpnet_preprocess(size);
+    ModelInfo { name, config, classes: 1000, preprocess, verified }
+}
+
+/// Channels, units and share-sets of each stage.
+const fn stages<const N: usize>(rows: [[usize; 3]; N]) -> [RepMlpNetStage; N] {
+    let mut stages = [RepMlpNetStage { channels: 0, depth: 0, share_sets: 0 }; N];
+    let mut i = 0;
+    while i < N {
+        let [channels, depth, share_sets] = rows[i];
+        stages[i] = RepMlpNetStage { channels, depth, share_sets };
+        i += 1;
+    }
+    stages
+}
+
+const REPMLPNET_T: [RepMlpNetStage; 4] =
+    stages([[64, 2, 1], [128, 2, 4], [256, 6, 16], [512, 2, 128]]);
+const REPMLPNET_B: [RepMlpNetStage; 4] =
+    stages([[96, 2, 1], [192, 2, 4], [384, 12, 32], [768, 2, 128]]);
+const REPMLPNET_D: [RepMlpNetStage; 4] =
+    stages([[80, 2, 1], [160, 2, 4], [320, 18, 16], [640, 2, 128]]);
+const REPMLPNET_L: [RepMlpNetStage; 4] =
+    stages([[96, 2, 1], [192, 2, 4], [384, 18, 32], [768, 2, 256]]);
 
 const TIMM: &str = "timm, on random weights";
 const SAME_CODE: &str = "same code as the variants compared with timm";
+const PYTORCH: &str = "a PyTorch model of ours, on random weights";
 
 /// Name of the model that is part of the program, see [`Loader::embedded`](crate::Loader::embedded).
 pub const EMBEDDED: &str = "mixer_fashion";
 
 /// All models, by family and size.
-static MODELS: [ModelInfo; 8] = [
+static MODELS: [ModelInfo; 14] = [
     mixer("mixer_s32_224", MixerConfig::imagenet(8, 32, 512), TIMM),
     mixer("mixer_s16_224", MixerConfig::imagenet(8, 16, 512), TIMM),
     mixer("mixer_b32_224", MixerConfig::imagenet(12, 32, 768), SAME_CODE),
@@ -65,10 +128,15 @@ static MODELS: [ModelInfo; 8] = [
     mixer("mixer_l32_224", MixerConfig::imagenet(24, 32, 1024), SAME_CODE),
     mixer("mixer_l16_224", MixerConfig::imagenet(24, 16, 1024), SAME_CODE),
     mixer("mixer_h14_224", MixerConfig::imagenet(32, 14, 1280), SAME_CODE),
+    repmlpnet("repmlpnet_t224", 224, &REPMLPNET_T, PYTORCH),
+    repmlpnet("repmlpnet_t256", 256, &REPMLPNET_T, PYTORCH),
+    repmlpnet("repmlpnet_b224", 224, &REPMLPNET_B, PYTORCH),
+    repmlpnet("repmlpnet_b256", 256, &REPMLPNET_B, PYTORCH),
+    repmlpnet("repmlpnet_d256", 256, &REPMLPNET_D, PYTORCH),
+    repmlpnet("repmlpnet_l256", 256, &REPMLPNET_L, PYTORCH),
     ModelInfo {
         name: EMBEDDED,
-        family: "MLP-Mixer",
-        config: MixerConfig {
+        config: Config::Mixer(MixerConfig {
             image: [28, 28],
             image_channels: 1,
             patch: 4,
@@ -76,7 +144,7 @@ static MODELS: [ModelInfo; 8] = [
             token_hidden: 40,
             channel_hidden: 320,
             depth: 4,
-        },
+        }),
         classes: 10,
         preprocess: Preprocess {
             size: [28, 28],

@@ -21,6 +21,8 @@ pub(crate) struct Spec {
     pub file_name: String,
     /// How it is stored there.
     pub layout: Layout,
+    /// A file may lack it, and its type does not matter: it is never read.
+    pub optional: bool,
 }
 
 /// How a tensor is stored in a file.
@@ -54,14 +56,16 @@ pub(crate) fn compare(file: &Checkpoint, specs: &[Spec], squeeze: bool) -> Misma
     for spec in specs {
         let (name, expected) = (&spec.file_name, spec.file_shape());
         let Some(entry) = file.entry(name) else {
-            mismatch.missing.push(name.clone());
+            if !spec.optional {
+                mismatch.missing.push(name.clone());
+            }
             continue;
         };
         if significant(entry.shape()) != significant(&expected) {
             let found = entry.shape().to_vec();
             mismatch.misshapen.push(Misshapen { name: name.clone(), expected, found });
         }
-        if let Dtype::Other(_) = entry.dtype() {
+        if let (Dtype::Other(_), false) = (entry.dtype(), spec.optional) {
             mismatch.mistyped.push((name.clone(), entry.dtype().clone()));
         }
     }

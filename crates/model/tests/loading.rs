@@ -46,7 +46,7 @@ fn at_most_three_tensors_beside_the_packed_weights() {
         {
             let path = path(file);
             let (peak, model) = count::peak(|| {
-                loader.load_mixer("mid-size", CONFIG, Preprocess::IMAGENET, path).unwrap()
+                loader.load_config("mid-size", CONFIG, Preprocess::IMAGENET, path).unwrap()
             });
             let packed = model.packed_bytes();
             let beside = peak.checked_sub(packed).unwrap();
@@ -69,7 +69,7 @@ fn what_stays_is_the_packed_weights() {
     let vectors: usize = vectors.sum();
     drop(timm);
     let (held, model) = count::held(|| {
-        Loader::new().load_mixer("mid-size", CONFIG, Preprocess::IMAGENET, &path).unwrap()
+        Loader::new().load_config("mid-size", CONFIG, Preprocess::IMAGENET, &path).unwrap()
     });
     let beside = held - model.packed_bytes();
     assert!(beside <= 2 * vectors + (64 << 10), "{beside} bytes beside the packed weights");

@@ -50,11 +50,10 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
 
 impl Listed {
     fn new(info: &'static ModelInfo) -> Self {
-        let [height, width] = info.config.image;
         Listed {
             name: info.name,
-            family: info.family,
-            input: [info.config.image_channels, height, width],
+            family: info.family(),
+            input: info.config.input(),
             classes: info.classes,
             parameters: info.parameters(),
             macs: info.macs(),

@@ -1,6 +1,7 @@
 //! Sizes of a Mixer, and what follows from them.
 
 use crate::ModelError;
+use crate::sizes::{product, sum};
 
 /// The sizes of an MLP-Mixer (Tolstikhin et al., 2021, table 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +102,4 @@ impl MixerConfig {
         };
         Err(ModelError::Config(wrong))
     }
-}
-
-fn product<const N: usize>(sizes: [usize; N]) -> u64 {
-    sizes.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64))
-}
-
-fn sum<const N: usize>(terms: [u64; N]) -> u64 {
-    terms.into_iter().fold(0, u64::saturating_add)
 }

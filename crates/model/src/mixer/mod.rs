@@ -196,6 +196,10 @@ impl Network for Mixer {
         [self.config.image_channels, height, width]
     }
 
+    fn fixed_size(&self) -> &'static str {
+        "its token-mixing weights are bound to the number of patches"
+    }
+
     fn classes(&self) -> usize {
         self.classes
     }
@@ -235,7 +239,7 @@ impl Network for Mixer {
 
     fn workspace(&self, batch: usize, ctx: &Context) -> Result<Workspace, ModelError> {
         let (tokens, _) = self.axes(batch);
-        let mut workspace = Workspace::new(tokens.elements()?, batch * self.config.channels)?;
+        let mut workspace = Workspace::new(&[tokens.elements()?, batch * self.config.channels])?;
         // Fewer images can be cut into larger tasks, which need more memory.
         for batch in 1..=batch {
             let (tokens, channels) = self.axes(batch);
@@ -263,8 +267,9 @@ impl Network for Mixer {
     ) -> Result<(), ModelError> {
         let (tokens, channels) = self.axes(batch);
         let [height, width] = self.config.image;
-        let (x, pooled, scratch) =
-            workspace.parts(tokens.elements()?, batch * self.config.channels);
+        let ([x, pooled], scratch) = workspace.parts();
+        let x = &mut x[..tokens.elements()?];
+        let pooled = &mut pooled[..batch * self.config.channels];
         let shape = [batch, self.config.tokens(), self.config.channels];
 
         self.stem.apply(images, x, batch, (height, width), ctx, scratch)?;

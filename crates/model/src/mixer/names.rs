@@ -111,7 +111,8 @@ impl Names {
         let mut specs = Vec::new();
         let mut add = |name: String, shape: &[usize]| {
             let (file_name, layout) = self.file_name(&name);
-            specs.push(Spec { name, shape: shape.to_vec(), file_name, layout });
+            let shape = shape.to_vec();
+            specs.push(Spec { name, shape, file_name, layout, optional: false });
         };
         let &MixerConfig { patch, channels, token_hidden, channel_hidden, .. } = config;
         let mut linear = |module: &str, shape: &[usize]| {

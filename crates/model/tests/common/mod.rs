@@ -90,7 +90,7 @@ pub(crate) fn load(loader: &Loader, config: MixerConfig, classes: usize) -> Mode
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("weights");
     files::safetensors(&path, &tensors(&config, classes));
-    loader.load_mixer("test", config, Preprocess::IMAGENET, path).unwrap()
+    loader.load_config("test", config, Preprocess::IMAGENET, path).unwrap()
 }
 
 /// Numbers as varied as those of photographs, in −1..1.

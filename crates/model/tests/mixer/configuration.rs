@@ -29,7 +29,7 @@ impl Folder {
     fn load(&self, config: &str) -> Result<Model, ModelError> {
         fs::write(self.path("config.json"), config).unwrap();
         let weights = self.path("weights.safetensors");
-        Loader::new().load_mixer(self.name, GOLDEN, Preprocess::IMAGENET, weights)
+        Loader::new().load_config(self.name, GOLDEN, Preprocess::IMAGENET, weights)
     }
 }
 
@@ -90,7 +90,7 @@ fn of_another_architecture_is_ignored_whatever_it_says() {
     fs::remove_file(folder.path("config.json")).unwrap();
     fs::create_dir(folder.path("config.json")).unwrap();
     let weights = folder.path("weights.safetensors");
-    Loader::new().load_mixer("mixer_b16_224", GOLDEN, Preprocess::IMAGENET, weights).unwrap();
+    Loader::new().load_config("mixer_b16_224", GOLDEN, Preprocess::IMAGENET, weights).unwrap();
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn that_contradicts_the_weights_or_cannot_be_read_is_an_error() {
         }
     }
     fs::write(&config, b"\xff\xfe").unwrap();
-    let error = Loader::new().load_mixer("x", GOLDEN, Preprocess::IMAGENET, weights).unwrap_err();
+    let error = Loader::new().load_config("x", GOLDEN, Preprocess::IMAGENET, weights).unwrap_err();
     assert!(matches!(error, ModelError::TimmConfig(ConfigError::Io { .. })), "{error}");
 }
 

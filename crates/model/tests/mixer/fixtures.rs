@@ -105,7 +105,7 @@ impl Fixture {
         for isa in mixfold_simd::env::isas_under_test() {
             let model = Loader::new()
                 .context(Context::with_isa(isa))
-                .load_mixer("fixture", self.config, Preprocess::IMAGENET, fixture(self.weights))
+                .load_config("fixture", self.config, Preprocess::IMAGENET, fixture(self.weights))
                 .unwrap();
             assert_eq!(model.gelu(), self.gelu);
             let logits = logits(&model, &self.images, self.batch);

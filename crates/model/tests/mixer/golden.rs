@@ -42,7 +42,7 @@ fn every_kind_of_checkpoint_gives_the_golden_logits_in_the_same_bits() {
             ] {
                 let loader = Loader::new().context(Context::with_isa(isa));
                 let load = |loader: &Loader| {
-                    loader.load_mixer("golden", GOLDEN, Preprocess::IMAGENET, path(file)).unwrap()
+                    loader.load_config("golden", GOLDEN, Preprocess::IMAGENET, path(file)).unwrap()
                 };
                 assert_eq!(load(&loader).gelu(), usual, "{file}");
                 let model = load(&loader.gelu(gelu));
@@ -69,7 +69,7 @@ fn a_head_of_one_class() {
     let legacy: Vec<_> = common::tensors(&GOLDEN, 1).iter().map(files::legacy).collect();
     files::npz(&path, &legacy, Stored);
     let loader = Loader::new().gelu(Gelu::Erf);
-    let model = loader.load_mixer("golden", GOLDEN, Preprocess::IMAGENET, path).unwrap();
+    let model = loader.load_config("golden", GOLDEN, Preprocess::IMAGENET, path).unwrap();
     assert_eq!(model.classes(), 1);
     let images = common::images(&model, 2);
     let same = common::logits(&common::load(&loader, GOLDEN, 1), &images, 2);

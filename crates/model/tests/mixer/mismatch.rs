@@ -13,7 +13,7 @@ use crate::common::files::{self, Tensor, fixture};
 use crate::common::{GOLDEN, tensors};
 
 fn load(path: &Path) -> Result<Model, ModelError> {
-    Loader::new().load_mixer("golden", GOLDEN, Preprocess::IMAGENET, path)
+    Loader::new().load_config("golden", GOLDEN, Preprocess::IMAGENET, path)
 }
 
 /// Loads a file with these tensors, some of which have another type.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use mixfold_model::preprocess::Color;
-use mixfold_model::{Loader, MixerConfig, Phase, registry};
+use mixfold_model::{Config, Form, Loader, MixerConfig, Phase, registry};
 
 /// Name, depth, patch, channels, tokens; parameters without and with a head of 1000 classes, as the
 /// official models have them; multiply-adds of one image in millions.
@@ -21,7 +21,7 @@ const TABLE: [(&str, [usize; 4], [u64; 2], f64); 7] = [
 fn sizes_of_the_paper() {
     for (name, [depth, patch, channels, tokens], [body, whole], macs) in TABLE {
         let model = registry::model(name).unwrap();
-        let config = &model.config;
+        let Config::Mixer(config) = &model.config else { panic!("{name}") };
         assert_eq!(
             (config.depth, config.patch, config.channels),
             (depth, patch, channels),
@@ -35,7 +35,32 @@ fn sizes_of_the_paper() {
         let error = (model.macs() as f64 / (macs * 1e6) - 1.0).abs();
         assert!(error < 1e-3, "{name}: {} multiply-adds", model.macs());
     }
-    assert_eq!(registry::models().len(), TABLE.len() + 1);
+}
+
+/// Name; parameters and multiply-adds of one image in millions, each in train form and in deploy form.
+const REPMLPNETS: [(&str, [u64; 2], [f64; 2]); 6] = [
+    ("repmlpnet_t224", [38_293_608, 38_331_720], [2808.0, 2798.5]),
+    ("repmlpnet_t256", [58_687_848, 58_739_400], [4258.1, 4245.6]),
+    ("repmlpnet_b224", [68_242_712, 68_332_664], [6675.7, 6656.9]),
+    ("repmlpnet_b256", [96_447_512, 96_568_184], [9640.2, 9615.6]),
+    ("repmlpnet_d256", [86_887_648, 86_985_280], [8636.2, 8610.8]),
+    ("repmlpnet_l256", [117_641_560, 117_820_600], [11_609.5, 11_579.0]),
+];
+
+#[test]
+fn sizes_of_the_official_repmlpnets() {
+    for (name, [train, deploy], macs) in REPMLPNETS {
+        let model = registry::model(name).unwrap();
+        assert_eq!(model.config.forms(), [Form::Train, Form::Deploy]);
+        assert_eq!((model.train_parameters(), model.parameters()), (Some(train), deploy), "{name}");
+        let found = [model.train_macs().unwrap(), model.macs()];
+        // To the printed digits.
+        for (found, millions) in found.into_iter().zip(macs) {
+            let error = found as f64 / 1e6 - millions;
+            assert!(error.abs() <= 0.05, "{name}: {found} multiply-adds, not {millions} millions");
+        }
+    }
+    assert_eq!(registry::models().len(), TABLE.len() + REPMLPNETS.len() + 1);
 }
 
 #[test]
@@ -44,14 +69,14 @@ fn names_are_unique_and_found() {
     assert_eq!(names.len(), registry::models().len());
     for model in registry::models() {
         assert_eq!(registry::model(model.name).unwrap().config, model.config);
-        assert!(!model.verified.is_empty() && !model.family.is_empty());
+        assert!(!model.verified.is_empty() && !model.family().is_empty());
         // Images come out of the preprocessing as the model wants them.
         let channels = match model.preprocess.color {
             Color::Grey => 1,
             _ => 3,
         };
-        assert_eq!(model.preprocess.size, model.config.image, "{}", model.name);
-        assert_eq!(channels, model.config.image_channels, "{}", model.name);
+        let [height, width] = model.preprocess.size;
+        assert_eq!([channels, height, width], model.config.input(), "{}", model.name);
     }
     for name in ["", "mixer", "MIXER_B16_224", "mixer_b16_224 "] {
         assert!(registry::model(name).is_none(), "{name}");

@@ -48,7 +48,7 @@ fn the_size_of_an_image_is_fixed_and_the_error_says_why() {
     for shape in [[1, 3, 24, 16], [2, 3, 32, 48], [1, 1, 16, 24], [0, 3, 16, 16]] {
         let images = Images::new(shape, vec![0.0; shape.iter().product()]).unwrap();
         let error = model.forward(&images).unwrap_err();
-        let ModelError::Input { model, expected, found } = &error else { panic!("{error}") };
+        let ModelError::Input { model, expected, found, .. } = &error else { panic!("{error}") };
         assert_eq!(
             (&model[..], *expected, &found[..]),
             ("test", [shape[0], 3, 16, 24], &shape[..])
@@ -87,7 +87,7 @@ fn sizes_that_cannot_run_are_refused_before_the_file_is_looked_at() {
     files::safetensors(&path, &common::tensors(&GOLDEN, 3));
     let load = |config| {
         let loader = Loader::new();
-        loader.load_mixer("test", config, Preprocess::IMAGENET, &path).map(|_| ()).unwrap_err()
+        loader.load_config("test", config, Preprocess::IMAGENET, &path).map(|_| ()).unwrap_err()
     };
     for (config, reason) in [
         (MixerConfig { patch: 0, ..GOLDEN }, "patches of 0 x 0"),

@@ -1,0 +1,238 @@
+//! Loading a model.
+
+use std::path::Path;
+
+use mixfold_gemm::{Activation, Context};
+
+use crate::config::{Config, Form};
+use crate::mixer::{Mixer, Names};
+use crate::network::Network;
+use crate::preprocess::{Color, Preprocess, TimmConfig};
+use crate::registry::ModelInfo;
+use crate::repmlp::{self, RepMlpNet, RepMlpNetStage};
+use crate::{Checkpoint, Gelu, Model, ModelError, registry};
+
+/// How to load a model: with which instruction set and threads, and which GELU.
+///
+/// ```no_run
+/// use mixfold_model::{Gelu, Loader};
+///
+/// let model = Loader::new().gelu(Gelu::Tanh).load("mixer_b16_224", "mixer_b16_224.safetensors")?;
+/// # Ok::<(), mixfold_model::ModelError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Loader {
+    ctx: Context,
+    gelu: Option<Gelu>,
+    form: Option<Form>,
+}
+
+impl Loader {
+    /// The fastest instruction set of the CPU, all threads, and the GELU that goes with the names in
+    /// the checkpoint: exact for timm's, tanh for Flax's.
+    pub fn new() -> Self {
+        Loader::default()
+    }
+
+    /// With this instruction set and these threads.
+    pub fn context(self, ctx: Context) -> Self {
+        Loader { ctx, ..self }
+    }
+
+    /// With this GELU.
+    pub fn gelu(self, gelu: Gelu) -> Self {
+        Loader { gelu: Some(gelu), ..self }
+    }
+
+    /// Run in this form, if the model has two. Without it, in deploy form: the convolutions of weights
+    /// in train form are folded in when they are loaded. The train form is slower and computes the
+    /// same, up to rounding.
+    pub fn form(self, form: Form) -> Self {
+        Loader { form: Some(form), ..self }
+    }
+
+    /// Loads the weights of the model called `name`, as [`Model::load`].
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load(&self, name: &str, path: impl AsRef<Path>) -> Result<Model, ModelError> {
+        let info = registry::find(name)?;
+        let (config, preprocess) = (&info.config, info.preprocess.clone());
+        self.read_file(info.name, config, preprocess, Checkpoint::open(path)?)
+    }
+
+    /// Loads weights and finds out from their names and shapes which model they are.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and if they fit no model.
+    pub fn detect(&self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
+        let file = Checkpoint::open(path)?;
+        let info = detect(&file)?;
+        self.read_file(info.name, &info.config, info.preprocess, file)
+    }
+
+    /// Loads weights of a model of other sizes than those of [`registry::models`], under a name of your
+    /// choice. Size and colour of `preprocess` are replaced by those of the images in `config`.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and if the sizes do not go together.
+    pub fn load_config(
+        &self,
+        name: &str,
+        config: impl Into<Config>,
+        preprocess: Preprocess,
+        path: impl AsRef<Path>,
+    ) -> Result<Model, ModelError> {
+        self.read_file(name, &config.into(), preprocess, Checkpoint::open(path)?)
+    }
+
+    /// The small model that is part of the program: an MLP-Mixer that tells ten kinds of clothes
+    /// apart in grey images of 28 × 28 pixels, trained on Fashion-MNIST.
+    ///
+    /// # Errors
+    /// None, unless memory runs out.
+    pub fn embedded(&self) -> Result<Model, ModelError> {
+        let mut file = Checkpoint::from_bytes(registry::EMBEDDED, crate::embedded::WEIGHTS)?;
+        let info = detect(&file)?;
+        self.read(info.name, &info.config, info.preprocess, &mut file)
+    }
+
+    /// The model called `name` without a file, with weights drawn at random: to measure it, or to
+    /// compare two ways of running it. The same seed gives the same weights, of a size at which
+    /// activations stay ordinary (neither infinite nor subnormal).
+    ///
+    /// # Errors
+    /// If the name is unknown or memory runs out.
+    pub fn random(&self, name: &str, seed: u64) -> Result<Model, ModelError> {
+        let info = registry::find(name)?;
+        let (classes, gelu) = (info.classes, self.activation(Gelu::Erf));
+        let network: Box<dyn Network> = match &info.config {
+            Config::Mixer(config) => {
+                let weights = Mixer::random(config, classes, seed);
+                Box::new(Mixer::load(*config, weights, gelu, self.ctx.isa())?)
+            }
+            Config::RepMlpNet(config) => {
+                let form = self.form.unwrap_or(Form::Deploy);
+                let weights = RepMlpNet::random(config, classes, form, seed);
+                let forms = (form, form);
+                Box::new(RepMlpNet::load(config.clone(), weights, forms, gelu, self.ctx.isa())?)
+            }
+        };
+        Ok(self.model(info.name, network, info.preprocess.clone(), Gelu::Erf))
+    }
+
+    /// As [`read`](Self::read), from a file that a configuration may lie beside.
+    fn read_file(
+        &self,
+        name: &str,
+        config: &Config,
+        preprocess: Preprocess,
+        mut file: Checkpoint,
+    ) -> Result<Model, ModelError> {
+        let mut model = self.read(name, config, preprocess, &mut file)?;
+        let path = file.path().with_file_name("config.json");
+        if path.is_file()
+            && let Some(config) = TimmConfig::read_for(name, &path)?
+        {
+            model.configure(config, file.path(), &path)?;
+        }
+        Ok(model)
+    }
+
+    fn read(
+        &self,
+        name: &str,
+        config: &Config,
+        preprocess: Preprocess,
+        file: &mut Checkpoint,
+    ) -> Result<Model, ModelError> {
+        let usual = match Names::of(file) {
+            Some(Names::Flax | Names::LegacyFlax) => Gelu::Tanh,
+            _ => Gelu::Erf,
+        };
+        let (gelu, isa) = (self.activation(usual), self.ctx.isa());
+        let network: Box<dyn Network> = match config {
+            Config::Mixer(config) => {
+                Box::new(Mixer::load(*config, Mixer::find(file, name, config)?, gelu, isa)?)
+            }
+            Config::RepMlpNet(config) => {
+                let (weights, stored) = RepMlpNet::find(file, name, config)?;
+                let forms = (stored, self.form.unwrap_or(Form::Deploy));
+                Box::new(RepMlpNet::load(config.clone(), weights, forms, gelu, isa)?)
+            }
+        };
+        let mut model = self.model(name, network, preprocess, usual);
+        model.describe(file.metadata());
+        Ok(model)
+    }
+
+    fn activation(&self, usual: Gelu) -> Activation {
+        match self.gelu.unwrap_or(usual) {
+            Gelu::Erf => Activation::GeluErf,
+            Gelu::Tanh => Activation::GeluTanh,
+        }
+    }
+
+    fn model(
+        &self,
+        name: &str,
+        network: Box<dyn Network>,
+        mut preprocess: Preprocess,
+        usual: Gelu,
+    ) -> Model {
+        let [channels, height, width] = network.input();
+        preprocess.size = [height, width];
+        preprocess.color = match channels {
+            1 => Color::Grey,
+            3 => Color::Rgb,
+            _ => preprocess.color,
+        };
+        let (name, ctx, gelu) = (name.into(), self.ctx.clone(), self.gelu.unwrap_or(usual));
+        Model { name, network, gelu, preprocess, labels: None, ctx }
+    }
+}
+
+/// The model whose tensors a file has, by their names and shapes; no tensor is read. Its
+/// [`classes`](ModelInfo::classes) are those of the file's head.
+///
+/// # Errors
+/// [`ModelError::Undetected`] if the sizes are those of none of [`registry::models`],
+/// [`ModelError::Mismatch`] if they are one's, and the tensors are not exactly those.
+pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
+    let undetected = |reason| ModelError::Undetected { path: file.path().to_owned(), reason };
+    let config = if repmlp::recognised(file) {
+        repmlp::detect(file).map(Config::RepMlpNet)
+    } else {
+        Mixer::detect(file).map(Config::Mixer)
+    };
+    let config = config.map_err(undetected)?;
+    let found = registry::models().iter().find(|model| model.config.is(&config));
+    let found = found.ok_or_else(|| undetected(description(&config)))?;
+    let classes = match &found.config {
+        Config::Mixer(config) => Mixer::compare(file, found.name, config)?,
+        Config::RepMlpNet(config) => RepMlpNet::compare(file, found.name, config)?,
+    };
+    Ok(ModelInfo { classes, ..found.clone() })
+}
+
+/// The sizes that tell a family's models apart.
+fn description(config: &Config) -> String {
+    match config {
+        Config::Mixer(config) => format!(
+            "a Mixer with {} blocks of {} channels, {} tokens and patches of {}",
+            config.depth,
+            config.channels,
+            config.tokens(),
+            config.patch
+        ),
+        Config::RepMlpNet(config) => {
+            let [height, width] = config.image;
+            let stages = config.stages.iter().map(|stage| {
+                let RepMlpNetStage { channels, depth, share_sets } = stage;
+                format!("{depth} units of {channels} channels in {share_sets} share-sets")
+            });
+            let stages = stages.collect::<Vec<_>>().join(", ");
+            format!("a RepMLPNet for images of {height} x {width} with stages of {stages}")
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! RepMLP (Ding et al., 2021 and 2022): fully connected layers over the places of a map, trained with
+//! convolutions beside them that are folded in afterwards.
+
+mod config;
+mod local;
+mod names;
+mod net;
+mod read;
+
+pub use config::{RepMlpNetConfig, RepMlpNetStage};
+pub(crate) use names::{detect, recognised};
+pub(crate) use net::RepMlpNet;

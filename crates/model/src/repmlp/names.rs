@@ -1,0 +1,173 @@
+//! The names of a RepMLPNet's tensors in the official checkpoints.
+
+use super::{RepMlpNetConfig, RepMlpNetStage};
+use crate::Checkpoint;
+use crate::config::Form;
+use crate::weights::{Layout, Spec};
+
+/// The bias that a fully connected layer has in deploy form only.
+const FOLDED: &str = "stages.0.0.repmlp_block.fc3.bias";
+
+/// The form of the tensors in a file.
+pub(crate) fn form(file: &Checkpoint) -> Form {
+    if file.entry(FOLDED).is_some() { Form::Deploy } else { Form::Train }
+}
+
+/// The classes of the file's head.
+pub(crate) fn classes(file: &Checkpoint) -> Option<usize> {
+    Some(file.entry("head.bias")?.elements())
+}
+
+/// The name of a unit.
+pub(crate) fn unit(stage: usize, number: usize) -> String {
+    format!("stages.{stage}.{number}")
+}
+
+/// All tensors of a RepMLPNet with a head of `classes`.
+pub(crate) fn specs(config: &RepMlpNetConfig, classes: usize, form: Form) -> Vec<Spec> {
+    let mut specs = Specs(Vec::new());
+    let first = config.stages.first().map_or(0, |stage| stage.channels);
+    specs.conv_bn("conv_embedding", [first, config.image_channels, config.patch, config.patch]);
+    for (i, stage) in config.stages.iter().enumerate() {
+        for j in 0..stage.depth {
+            specs.0.extend(unit_specs(config, i, j, form));
+        }
+        if let Some(next) = config.stages.get(i + 1) {
+            specs.conv_bn(&format!("embeds.{i}"), [next.channels, stage.channels, 2, 2]);
+        }
+    }
+    let last = config.stages.last().map_or(0, |stage| stage.channels);
+    specs.norm("head_norm", last);
+    specs.add("head.weight".into(), &[classes, last]);
+    specs.add("head.bias".into(), &[classes]);
+    specs.0
+}
+
+/// The tensors of a unit.
+pub(crate) fn unit_specs(
+    config: &RepMlpNetConfig,
+    stage: usize,
+    number: usize,
+    form: Form,
+) -> Vec<Spec> {
+    let mut specs = Specs(Vec::new());
+    specs.unit(&unit(stage, number), config, stage, form);
+    specs.0
+}
+
+struct Specs(Vec<Spec>);
+
+impl Specs {
+    fn add(&mut self, name: String, shape: &[usize]) {
+        let file_name = name.clone();
+        let (shape, layout) = (shape.to_vec(), Layout::Same);
+        self.0.push(Spec { name, shape, file_name, layout, optional: false });
+    }
+
+    fn norm(&mut self, module: &str, channels: usize) {
+        for parameter in ["weight", "bias", "running_mean", "running_var"] {
+            self.add(format!("{module}.{parameter}"), &[channels]);
+        }
+        // How often the statistics were updated. Of no use here, and not in every file.
+        self.add(format!("{module}.num_batches_tracked"), &[]);
+        self.0.last_mut().expect("just added").optional = true;
+    }
+
+    fn conv_bn(&mut self, module: &str, shape: [usize; 4]) {
+        self.add(format!("{module}.conv.weight"), &shape);
+        self.norm(&format!("{module}.bn"), shape[0]);
+    }
+
+    fn conv(&mut self, module: &str, [out, channels]: [usize; 2]) {
+        self.add(format!("{module}.weight"), &[out, channels, 1, 1]);
+        self.add(format!("{module}.bias"), &[out]);
+    }
+
+    fn unit(&mut self, unit: &str, config: &RepMlpNetConfig, stage: usize, form: Form) {
+        let RepMlpNetStage { channels, share_sets, .. } = config.stages[stage];
+        let (gate, hidden) = (config.gate_hidden(channels), config.ffn_hidden(channels));
+        let places = config.places(stage);
+        let rows = share_sets.saturating_mul(places);
+        let block = format!("{unit}.repmlp_block");
+        self.conv(&format!("{block}.gp.fc1"), [gate, channels]);
+        self.conv(&format!("{block}.gp.fc2"), [channels, gate]);
+        self.add(format!("{block}.fc3.weight"), &[rows, places, 1, 1]);
+        match form {
+            Form::Deploy => self.add(format!("{block}.fc3.bias"), &[rows]),
+            Form::Train => {
+                self.norm(&format!("{block}.fc3_bn"), share_sets);
+                for &kernel in config.kernels.iter() {
+                    let shape = [share_sets, 1, kernel, kernel];
+                    self.conv_bn(&format!("{block}.repconv{kernel}"), shape);
+                }
+            }
+        }
+        self.conv_bn(&format!("{unit}.ffn_block.ffn_fc1"), [hidden, channels, 1, 1]);
+        self.conv_bn(&format!("{unit}.ffn_block.ffn_fc2"), [channels, hidden, 1, 1]);
+        self.norm(&format!("{unit}.prebn1"), channels);
+        self.norm(&format!("{unit}.prebn2"), channels);
+    }
+}
+
+/// Whether a file has the stem of a RepMLPNet.
+pub(crate) fn recognised(file: &Checkpoint) -> bool {
+    file.entry("conv_embedding.conv.weight").is_some()
+}
+
+/// The configuration that the tensors of a file have, if images are square, or why none. In deploy
+/// form, without kernels.
+pub(crate) fn detect(file: &Checkpoint) -> Result<RepMlpNetConfig, String> {
+    let shape = |name: String| match file.entry(&name) {
+        Some(entry) => Ok(entry.shape()),
+        None => Err(format!("no `{name}`")),
+    };
+    let &[_, image_channels, patch, _] = shape("conv_embedding.conv.weight".into())? else {
+        return Err("the stem is no convolution".into());
+    };
+    let mut stages = Vec::new();
+    let (mut places, mut gate_hidden, mut ffn_hidden) = (0, 0, 0);
+    while let Some(norm) = file.entry(&format!("{}.prebn1.weight", unit(stages.len(), 0))) {
+        let (i, channels) = (stages.len(), norm.elements());
+        let block = format!("{}.repmlp_block", unit(i, 0));
+        let &[rows, cols, ..] = shape(format!("{block}.fc3.weight"))? else {
+            return Err(format!("`{block}.fc3` is no matrix"));
+        };
+        if i == 0 {
+            places = cols;
+            gate_hidden = shape(format!("{block}.gp.fc1.bias"))?.iter().product();
+            let ffn = format!("{}.ffn_block.ffn_fc1.bn.bias", unit(i, 0));
+            ffn_hidden = shape(ffn)?.iter().product();
+        }
+        let has_unit = |j: &usize| file.entry(&format!("{}.prebn1.weight", unit(i, *j))).is_some();
+        let depth = (0..).take_while(has_unit).count();
+        let share_sets = rows.checked_div(cols).unwrap_or(0);
+        stages.push(RepMlpNetStage { channels, depth, share_sets });
+    }
+    let first = stages.first().ok_or("no stage")?.channels;
+    let side = places.isqrt();
+    if side * side != places {
+        return Err(format!("the {places} places of the first map are no square"));
+    }
+    let image = side.checked_mul(patch).ok_or(format!("patches of {patch}"))?;
+    let ratio = |a: usize, b: usize| a.checked_div(b).unwrap_or(0);
+    Ok(RepMlpNetConfig {
+        image: [image, image],
+        image_channels,
+        patch,
+        kernels: kernels(file).into(),
+        gate_reduction: ratio(first, gate_hidden),
+        ffn_expansion: ratio(ffn_hidden, first),
+        stages: stages.into(),
+    })
+}
+
+/// Sizes of the convolutions in the first block of a file.
+fn kernels(file: &Checkpoint) -> Vec<usize> {
+    let size = |name: &str| {
+        let name = name.strip_prefix("stages.0.0.repmlp_block.repconv")?;
+        name.strip_suffix(".conv.weight")?.parse().ok()
+    };
+    let mut sizes: Vec<_> = file.names().filter_map(size).collect();
+    sizes.sort_unstable();
+    sizes
+}

@@ -1,0 +1,426 @@
+//! RepMLPNet (Ding et al., *RepMLPNet: Hierarchical Vision MLP with Re-parameterized Locality*,
+//! 2022).
+//!
+//! ```text
+//! x = relu(norm(conv(image)))                          patches, no overlap
+//! for each stage:
+//!     depth times:
+//!         u = norm(x)
+//!         g = sigmoid(W₂·relu(W₁·mean(u) + b₁) + b₂)   along the channels, mean over the places
+//!         x = x + g · (norm(W·u) + Σ norm(conv(u)))    along the places; W of channel c is number
+//!                                                      c mod S; the convolutions go channel by channel
+//!         x = x + norm(V₂·gelu(norm(V₁·norm(x))))      along the channels
+//!     x = relu(norm(conv(x)))                          2 × 2, no overlap; not behind the last stage
+//! logits = head(mean(norm(x)))
+//! ```
+//!
+//! All norms are batch norms with their running statistics. In deploy form, W has the convolutions
+//! and the norms of its line folded in, and there is a bias. Of either form, all other norms but the
+//! first of a unit are folded into the layers beside them when the model is loaded.
+
+use mixfold_gemm::{Activation, Context, Scratch};
+use mixfold_mix::{
+    Axes, AxisLinear, AxisMlp, AxisOp, Conv2dOp, MixError, Norm, Side, add_gated, mean_axis,
+};
+use mixfold_simd::Isa;
+
+use super::local::BranchOps;
+use super::names::{self, unit};
+use super::read::Reader;
+use super::{RepMlpNetConfig, RepMlpNetStage};
+use crate::config::Form;
+use crate::network::{Layer, Network, Observe, Phase, Workspace};
+use crate::weights::{Weights, compare};
+use crate::{Checkpoint, ModelError};
+
+/// A RepMLPNet with its weights packed.
+#[derive(Debug)]
+pub(crate) struct RepMlpNet {
+    config: RepMlpNetConfig,
+    form: Form,
+    classes: usize,
+    /// In front of each stage.
+    embeds: Vec<Conv2dOp>,
+    stages: Vec<Vec<Unit>>,
+    head: AxisOp,
+}
+
+#[derive(Debug)]
+struct Unit {
+    gate: [AxisOp; 2],
+    tokens: Tokens,
+    ffn: AxisOp,
+}
+
+/// `x + g · (norm(W·u) + Σ norm(conv(u)))` with `u = norm(x)`.
+#[derive(Debug)]
+enum Tokens {
+    Folded(AxisOp),
+    Branches(Norm, BranchOps),
+}
+
+/// Shapes of a stage.
+#[derive(Clone, Copy)]
+struct Map {
+    batch: usize,
+    channels: usize,
+    places: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Map {
+    /// Each channel's places as a vector.
+    fn places(self) -> Axes {
+        Axes { outer: self.batch.saturating_mul(self.channels), axis: self.places, inner: 1 }
+    }
+
+    /// The channels of each place.
+    fn channels(self) -> Axes {
+        Axes { outer: self.batch, axis: self.channels, inner: self.places }
+    }
+
+    /// One vector of channels for each image.
+    fn pooled(self) -> Axes {
+        Axes { outer: self.batch, axis: self.channels, inner: 1 }
+    }
+
+    fn shape(self) -> [usize; 4] {
+        [self.batch, self.channels, self.height, self.width]
+    }
+
+    fn len(self) -> usize {
+        self.batch * self.channels * self.places
+    }
+}
+
+impl RepMlpNet {
+    /// The weights in a file and their form: all tensors of the configuration, with a head of any
+    /// size.
+    pub(crate) fn find<'a>(
+        file: &'a mut Checkpoint,
+        model: &str,
+        config: &RepMlpNetConfig,
+    ) -> Result<(Weights<'a>, Form), ModelError> {
+        config.check()?;
+        let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
+        if classes == 0 {
+            let path = file.path().display();
+            return Err(ModelError::Config(format!("{path}: the head has no class")));
+        }
+        let specs = names::specs(config, classes, form);
+        Ok((Weights::find(file, model, specs, false)?, form))
+    }
+
+    /// Compares the tensors of a file with those of the configuration; returns the classes of its
+    /// head.
+    pub(crate) fn compare(
+        file: &Checkpoint,
+        model: &str,
+        config: &RepMlpNetConfig,
+    ) -> Result<usize, ModelError> {
+        let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
+        let specs = names::specs(config, classes, form);
+        compare(file, &specs, false).into_result(file, model)?;
+        Ok(classes)
+    }
+
+    /// Weights drawn at random.
+    pub(crate) fn random(
+        config: &RepMlpNetConfig,
+        classes: usize,
+        form: Form,
+        seed: u64,
+    ) -> Weights<'static> {
+        Weights::random(names::specs(config, classes, form), seed)
+    }
+
+    /// Reads and packs weights of the form `stored`, to be run in the form `form`.
+    ///
+    /// # Errors
+    /// If the stored form is deploy and the other one train: the branches cannot be told apart again.
+    pub(crate) fn load(
+        config: RepMlpNetConfig,
+        mut weights: Weights<'_>,
+        (stored, form): (Form, Form),
+        gelu: Activation,
+        isa: Isa,
+    ) -> Result<Self, ModelError> {
+        if (stored, form) == (Form::Deploy, Form::Train) {
+            return Err(ModelError::Folded);
+        }
+        let classes = weights.shape("head.bias")[0];
+        let mut read = Reader::new(&mut weights, isa);
+        let mut embeds = vec![read.embedding("conv_embedding")?];
+        let mut stages = Vec::new();
+        for (i, stage) in config.stages.iter().enumerate() {
+            let units = (0..stage.depth)
+                .map(|j| Unit::read(&mut read, &unit(i, j), &config, i, (stored, form), gelu));
+            stages.push(units.collect::<Result<_, _>>()?);
+            if i + 1 < config.stages.len() {
+                embeds.push(read.embedding(&format!("embeds.{i}"))?);
+            }
+        }
+        let norm = read.affine("head_norm")?;
+        let mut head = read.linear("head", true)?;
+        head.fold("head", |head| head.preceded_by(&norm))?;
+        let head = read.pack(&head, Activation::Identity)?;
+        Ok(RepMlpNet { config, form, classes, embeds, stages, head })
+    }
+
+    fn map(&self, stage: usize, batch: usize) -> Map {
+        let [height, width] = self.config.map(stage);
+        let channels = self.config.stages[stage].channels;
+        Map { batch, channels, places: height * width, height, width }
+    }
+
+    fn last(&self, batch: usize) -> Map {
+        self.map(self.config.stages.len() - 1, batch)
+    }
+
+    /// What an embedding is applied to: the image, or the map of the stage before.
+    fn source(&self, stage: usize) -> (usize, usize) {
+        let [height, width] = match stage.checked_sub(1) {
+            Some(before) => self.config.map(before),
+            None => self.config.image,
+        };
+        (height, width)
+    }
+}
+
+impl Unit {
+    fn read(
+        read: &mut Reader<'_, '_>,
+        unit: &str,
+        config: &RepMlpNetConfig,
+        stage: usize,
+        (stored, form): (Form, Form),
+        gelu: Activation,
+    ) -> Result<Self, ModelError> {
+        let RepMlpNetStage { share_sets, .. } = config.stages[stage];
+        let block = format!("{unit}.repmlp_block");
+        let first = read.affine(&format!("{unit}.prebn1"))?;
+        let mut hidden = read.linear(&format!("{block}.gp.fc1"), true)?;
+        hidden.fold(&block, |hidden| hidden.preceded_by(&first))?;
+        let gate = read.linear(&format!("{block}.gp.fc2"), true)?;
+        let gate = [read.pack(&hidden, Activation::Relu)?, read.pack(&gate, Activation::Sigmoid)?];
+
+        let [scale, shift] = [first.scale(), first.shift()]
+            .map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
+        let norm = Norm::affine_outer(&scale, &shift);
+        let tokens = if form == Form::Train {
+            Tokens::Branches(norm, read.branches(&block, config, stage)?.pack(read.isa)?)
+        } else {
+            let fc = match stored {
+                Form::Train => read.branches(&block, config, stage)?.fold()?,
+                Form::Deploy => read.linear(&format!("{block}.fc3"), true)?,
+            };
+            let fc3 = AxisLinear::new(fc.matrix()?).groups(share_sets)?.bias(&fc.bias)?;
+            Tokens::Folded(fc3.norm(norm)?.residual().pack(read.isa, Side::Right)?)
+        };
+
+        let second = read.affine(&format!("{unit}.prebn2"))?;
+        let ffn = format!("{unit}.ffn_block");
+        let behind = read.affine(&format!("{ffn}.ffn_fc1.bn"))?;
+        let mut fc1 = read.linear(&format!("{ffn}.ffn_fc1.conv"), false)?;
+        fc1.fold(&ffn, |fc1| fc1.between(&second, &behind))?;
+        let fc2 = read.conv_bn(&format!("{ffn}.ffn_fc2"))?;
+        let ffn = AxisMlp::new(fc1.matrix()?, fc2.matrix()?)?.bias(&fc1.bias, &fc2.bias)?;
+        let side = if config.places(stage) == 1 { Side::Right } else { Side::Left };
+        let ffn = ffn.activation(gelu).residual().pack(read.isa, side)?;
+        Ok(Unit { gate, tokens, ffn })
+    }
+
+    fn reserve(
+        &self,
+        workspace: &mut Workspace,
+        map: Map,
+        ctx: &Context,
+    ) -> Result<(), ModelError> {
+        let Unit { gate: [hidden, gate], tokens, ffn } = self;
+        let pooled = map.pooled();
+        workspace.reserve(hidden.scratch_len(pooled, ctx)?)?;
+        workspace.reserve(gate.scratch_len(pooled.with_axis(gate.axis()), ctx)?)?;
+        match tokens {
+            Tokens::Folded(fc3) => workspace.reserve(fc3.scratch_len(map.places(), ctx)?)?,
+            Tokens::Branches(norm, branches) => {
+                workspace.reserve(norm.scratch_len(map.places(), ctx)?)?;
+                let images = map.places().outer / branches.groups();
+                for len in branches.scratch_len(images, ctx)? {
+                    workspace.reserve(len)?;
+                }
+            }
+        }
+        workspace.reserve(ffn.scratch_len(map.channels(), ctx)?)
+    }
+
+    fn bytes(&self) -> usize {
+        let Unit { gate: [hidden, gate], tokens, ffn } = self;
+        let tokens = match tokens {
+            Tokens::Folded(fc3) => fc3.bytes(),
+            Tokens::Branches(_, branches) => branches.bytes(),
+        };
+        hidden.bytes() + gate.bytes() + tokens + ffn.bytes()
+    }
+
+    /// The first half: along the places. The result stands in `maps[0]`, which may change places with
+    /// `maps[1]`.
+    fn mix_places(
+        &self,
+        maps: &mut [&mut [f32]; 3],
+        [pooled, hidden, gate]: [&mut [f32]; 3],
+        map: Map,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        let [x, y, input] = maps.each_mut().map(|values| &mut values[..]);
+        let (x, axes) = (&mut x[..map.len()], map.places());
+        mean_axis(x, pooled, axes, ctx.isa())?;
+        let [to_hidden, to_gate] = &self.gate;
+        to_hidden.apply_to(pooled, hidden, map.pooled(), ctx, scratch)?;
+        let hidden_axes = map.pooled().with_axis(to_gate.axis());
+        to_gate.apply_to(hidden, gate, hidden_axes, ctx, scratch)?;
+        match &self.tokens {
+            Tokens::Folded(fc3) => {
+                fc3.gated(gate).apply_to(x, &mut y[..map.len()], axes, ctx, scratch)?;
+                let [x, y, _] = maps;
+                std::mem::swap(x, y);
+            }
+            Tokens::Branches(norm, branches) => {
+                let (y, input) = (&mut y[..map.len()], &mut input[..map.len()]);
+                input.copy_from_slice(x);
+                norm.apply(input, axes, ctx, scratch)?;
+                let images = axes.outer / branches.groups();
+                branches.apply(input, y, images, ctx, scratch)?;
+                add_gated(x, y, gate, axes, ctx.isa())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Network for RepMlpNet {
+    fn input(&self) -> [usize; 3] {
+        let [height, width] = self.config.image;
+        [self.config.image_channels, height, width]
+    }
+
+    fn fixed_size(&self) -> &'static str {
+        "its matrices along the places of a map are bound to the size of the map, and the partitions \
+         that a larger one would be cut into are put together in another order by the official code"
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn form(&self) -> Option<Form> {
+        Some(self.form)
+    }
+
+    fn layers(&self) -> Vec<Layer> {
+        let mut layers = vec![Layer::Stem];
+        for (stage, units) in self.stages.iter().enumerate() {
+            if stage > 0 {
+                layers.push(Layer::Embed(stage - 1));
+            }
+            for unit in 0..units.len() {
+                layers.extend([Layer::UnitTokens(stage, unit), Layer::Unit(stage, unit)]);
+            }
+        }
+        layers.extend([Layer::Mean, Layer::Head]);
+        layers
+    }
+
+    fn parameters(&self) -> u64 {
+        self.config.parameters(self.classes, self.form)
+    }
+
+    fn macs(&self, phase: Option<Phase>) -> u64 {
+        match phase {
+            None => self.config.macs(self.classes, self.form),
+            Some(phase) => self.config.phase_macs(self.classes, self.form, phase),
+        }
+    }
+
+    fn packed_bytes(&self) -> usize {
+        let embeds: usize = self.embeds.iter().map(Conv2dOp::bytes).sum();
+        let units: usize = self.stages.iter().flatten().map(Unit::bytes).sum();
+        embeds + units + self.head.bytes()
+    }
+
+    fn rows(&self) -> usize {
+        self.config.stages.first().map_or(1, |stage| stage.channels / stage.share_sets)
+    }
+
+    fn workspace(&self, batch: usize, ctx: &Context) -> Result<Workspace, ModelError> {
+        let stages = 0..self.config.stages.len();
+        let (mut map, mut pooled, mut hidden) = (0, 0, 0);
+        for stage in stages.clone() {
+            let sizes = self.map(stage, batch);
+            let Axes { outer, .. } = sizes.places();
+            map = map.max(sizes.places().elements()?);
+            pooled = pooled.max(outer);
+            hidden = hidden.max(batch * self.config.gate_hidden(sizes.channels));
+        }
+        let input = if self.form == Form::Train { map } else { 0 };
+        let mut workspace = Workspace::new(&[map, map, input, pooled, hidden, pooled])?;
+        // Fewer images can be cut into larger tasks, which need more memory.
+        for batch in 1..=batch {
+            for stage in stages.clone() {
+                let image = self.source(stage);
+                workspace.reserve(self.embeds[stage].scratch_len(batch, image, ctx)?)?;
+                if let Some(unit) = self.stages[stage].first() {
+                    unit.reserve(&mut workspace, self.map(stage, batch), ctx)?;
+                }
+            }
+            workspace.reserve(self.head.scratch_len(self.last(batch).pooled(), ctx)?)?;
+        }
+        Ok(workspace)
+    }
+
+    fn forward(
+        &self,
+        images: &[f32],
+        logits: &mut [f32],
+        batch: usize,
+        workspace: &mut Workspace,
+        ctx: &Context,
+        observe: Observe<'_>,
+    ) -> Result<(), ModelError> {
+        let ([x, y, input, pooled, hidden, gate], scratch) = workspace.parts();
+        let mut maps = [x, y, input];
+        for (stage, units) in self.stages.iter().enumerate() {
+            let (map, image) = (self.map(stage, batch), self.source(stage));
+            let [x, y, _] = &mut maps;
+            if stage == 0 {
+                self.embeds[0].apply(images, &mut x[..map.len()], batch, image, ctx, scratch)?;
+                observe(Layer::Stem, &map.shape(), &x[..map.len()]);
+            } else {
+                let before = &x[..self.map(stage - 1, batch).len()];
+                let after = &mut y[..map.len()];
+                self.embeds[stage].apply(before, after, batch, image, ctx, scratch)?;
+                observe(Layer::Embed(stage - 1), &map.shape(), after);
+                std::mem::swap(x, y);
+            }
+            let channels = batch * map.channels;
+            let hidden_len = batch * self.config.gate_hidden(map.channels);
+            for (i, unit) in units.iter().enumerate() {
+                let pooled =
+                    [&mut pooled[..channels], &mut hidden[..hidden_len], &mut gate[..channels]];
+                unit.mix_places(&mut maps, pooled, map, ctx, scratch)?;
+                let x = &mut maps[0][..map.len()];
+                observe(Layer::UnitTokens(stage, i), &map.shape(), x);
+                unit.ffn.apply(x, map.channels(), ctx, scratch)?;
+                observe(Layer::Unit(stage, i), &map.shape(), x);
+            }
+        }
+        let map = self.last(batch);
+        let pooled = &mut pooled[..batch * map.channels];
+        mean_axis(&maps[0][..map.len()], pooled, map.places(), ctx.isa())?;
+        observe(Layer::Mean, &[batch, map.channels], pooled);
+        self.head.apply_to(pooled, logits, map.pooled(), ctx, scratch)?;
+        observe(Layer::Head, &[batch, self.classes], logits);
+        Ok(())
+    }
+}
