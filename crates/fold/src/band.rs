@@ -13,6 +13,7 @@ pub(crate) struct Band<'a> {
 }
 
 impl<'a> Band<'a> {
+    /// Its memory is O(height + width) of the output map.
     pub(crate) fn new(kernel: &'a Kernel, geometry: Geometry) -> Result<Self, FoldError> {
         let [.., height, width] = kernel.shape();
         let windows = geometry.windows([height, width])?;

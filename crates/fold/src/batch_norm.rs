@@ -4,6 +4,7 @@ use num_traits::Float;
 
 use crate::FoldError;
 use crate::number::{wide, widen};
+use crate::sizes::same_length;
 
 /// A batch norm as it acts once trained: `y = γ·(x − μ) / √(var + eps) + β` for each channel, with
 /// the running statistics. (In training it takes those of the batch, and is no fixed map.)
@@ -81,12 +82,4 @@ impl Affine {
     pub fn shift(&self) -> &[f64] {
         &self.shift
     }
-}
-
-pub(crate) fn same_length(
-    what: &'static str,
-    expected: usize,
-    found: usize,
-) -> Result<(), FoldError> {
-    if expected == found { Ok(()) } else { Err(FoldError::Length { what, expected, found }) }
 }

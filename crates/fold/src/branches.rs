@@ -2,8 +2,7 @@
 
 use num_traits::Float;
 
-use crate::batch_norm::same_length;
-use crate::conv::{elements, zeros};
+use crate::sizes::{elements, same_length, zeros};
 use crate::{Affine, BatchNorm, Conv, FoldError, Kernel};
 
 /// Branches side by side, `y = Σ branch(x)`: convolutions of odd sizes, each with its batch norm or

@@ -2,8 +2,8 @@
 
 use num_traits::Float;
 
-use crate::batch_norm::same_length;
 use crate::number::{round, widen};
+use crate::sizes::{elements, nonzero, same_length};
 use crate::{BatchNorm, FoldError, LinearMut};
 
 /// The weight of a convolution as checkpoints store it, with its groups and its bias.
@@ -114,31 +114,4 @@ impl Kernel {
         let rounded = |values: &[f64]| values.iter().map(|&x| round(x)).collect();
         (rounded(&self.weight), rounded(&self.bias))
     }
-}
-
-pub(crate) fn nonzero(what: &'static str, sizes: [usize; 2]) -> Result<(), FoldError> {
-    if sizes.contains(&0) { Err(FoldError::Zero { what, sizes }) } else { Ok(()) }
-}
-
-/// The product of the sizes, if a slice of `f64` can have so many elements.
-pub(crate) fn elements(what: &'static str, sizes: &[usize]) -> Result<usize, FoldError> {
-    let product = sizes.iter().try_fold(1_usize, |n, &size| n.checked_mul(size));
-    product
-        .filter(|&n| n <= isize::MAX as usize / size_of::<f64>())
-        .ok_or_else(|| FoldError::Overflow { what, sizes: sizes.to_vec() })
-}
-
-/// So many zeros.
-pub(crate) fn zeros(elements: usize) -> Result<Vec<f64>, FoldError> {
-    let mut zeros = with_capacity(elements)?;
-    zeros.resize(elements, 0.0);
-    Ok(zeros)
-}
-
-/// An empty vector with room for so many elements.
-pub(crate) fn with_capacity<T>(elements: usize) -> Result<Vec<T>, FoldError> {
-    let mut empty = Vec::new();
-    let bytes = elements.saturating_mul(size_of::<T>());
-    empty.try_reserve_exact(elements).map_err(|_| FoldError::Memory { bytes })?;
-    Ok(empty)
 }

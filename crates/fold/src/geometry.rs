@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::FoldError;
-use crate::conv::{elements, nonzero};
+use crate::sizes::{elements, nonzero};
 
 /// A map and how a kernel moves over it. Pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

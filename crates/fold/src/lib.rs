@@ -29,6 +29,7 @@ mod error;
 mod geometry;
 mod linear;
 mod number;
+mod sizes;
 mod to_fc;
 
 pub use batch_norm::{Affine, BatchNorm};

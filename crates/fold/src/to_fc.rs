@@ -3,8 +3,8 @@
 use num_traits::Float;
 
 use crate::band::Band;
-use crate::conv::with_capacity;
 use crate::number::round;
+use crate::sizes::zeros;
 use crate::{FcShape, FoldError, Geometry, Kernel, LinearMut};
 
 /// The most weights that [`conv_to_fc`] makes: 2²⁸, which are 1 GiB in `f32`.
@@ -63,13 +63,12 @@ pub fn conv_to_fc_within<T: Float>(
     if shape.elements() > max_elements {
         return Err(FoldError::Limit { rows, cols, elements: max_elements });
     }
+    let (mut weight, mut bias) = (zeros(shape.elements())?, zeros(rows)?);
     let band = Band::new(kernel, geometry)?;
-    let (mut weight, mut bias) = (with_capacity(shape.elements())?, with_capacity(rows)?);
-    for row in band.rows() {
-        let start = weight.len();
-        weight.resize(start + cols, T::zero());
-        row.entries(|col, value| weight[start + col] = round(value));
-        bias.push(round(row.bias()));
+    for (r, row) in band.rows().enumerate() {
+        let entries = &mut weight[r * cols..(r + 1) * cols];
+        row.entries(|col, value| entries[col] = round(value));
+        bias[r] = round(row.bias());
     }
     Ok(Fc { weight, bias, shape })
 }

@@ -12,6 +12,7 @@
 //! | [`axis`] | a matrix, or a two-layer MLP, along the middle axis of `[outer, axis, inner]` |
 //! | [`norm`] | layer normalisation and per-channel affine along either axis, batch normalisation |
 //! | [`conv2d`] | two-dimensional convolution, NCHW and OIHW |
+//! | [`identity`] | a convolution as a matrix, by convolving the identity |
 //! | [`mixer`] | the MLP-Mixer forward pass |
 //! | [`fc3`] | the matrix of RepMLP and the convolutions beside it, or folded into it |
 //! | [`repmlp`] | the block of RepMLP, as trained and as deployed |
@@ -36,6 +37,7 @@ pub mod conv2d;
 pub mod fc3;
 pub mod fill;
 pub mod gemm;
+pub mod identity;
 pub mod mixer;
 pub mod norm;
 pub mod parameters;
