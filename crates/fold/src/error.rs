@@ -113,7 +113,7 @@ pub enum FoldError {
     },
     /// Sizes do not fit the address space together.
     Overflow {
-        /// Of what: `kernel`, `input`, `map`, `matrix`.
+        /// Of what: `kernel`, `map`, `matrix`.
         what: &'static str,
         /// The sizes.
         sizes: Vec<usize>,
