@@ -284,6 +284,11 @@ fn overflow() {
     assert_eq!(map(1, wide).fc_shape([1, 2, 1, 1]), Err(overflow("matrix", &[2, 1, wide])));
     assert_eq!(map(1, wide).fc_shape([2, 1, 1, 1]), Err(overflow("matrix", &[2, 1, wide])));
     assert_eq!(map(1, wide).fc_shape([1; 4]), Err(overflow("matrix", &[wide, wide])));
+    // Products that are 0 if they wrap around.
+    let root = 1 << 32;
+    assert_eq!(map(root, 1).fc_shape([1; 4]), Err(overflow("matrix", &[root, root])));
+    let error = Conv::new(&ONES[..0], [root, root, 1, 1]).unwrap_err();
+    assert_eq!(error, overflow("kernel", &[root, root, 1, 1]));
     let dilated = map(3, 3).dilation([HALF, 1]).unwrap();
     assert_eq!(dilated.fc_shape([1, 1, 3, 3]), Err(overflow("kernel", &[HALF, 2])));
     // A stride of any size is one window: the taps of its corner that lie in the map.
