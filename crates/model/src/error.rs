@@ -71,6 +71,18 @@ pub enum ModelError {
          apart again; run them as they are, or give the weights of the train form"
     )]
     Folded,
+    /// The deploy form was to be made of weights that are in deploy form.
+    #[error("{path}: the weights are in deploy form already, there is nothing to fold")]
+    AlreadyFolded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A model without convolutions to be folded.
+    #[error("{model} has one form only: there is nothing to fold")]
+    OneForm {
+        /// The model.
+        model: String,
+    },
     /// A layer whose batch norms or branches cannot be folded.
     #[error("{module}: {error}")]
     Fold {

@@ -28,6 +28,7 @@ pub mod checkpoint;
 mod config;
 mod embedded;
 mod error;
+pub mod folding;
 pub mod labels;
 mod loader;
 mod logits;

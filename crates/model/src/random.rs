@@ -36,9 +36,13 @@ pub(crate) fn tensor(
 }
 
 /// Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, 2014.
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        SplitMix64(seed)
+    }
+
     fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -48,7 +52,7 @@ impl SplitMix64 {
     }
 
     /// Uniform in `-1..1`, a multiple of 2^-23.
-    fn symmetric(&mut self) -> f32 {
+    pub(crate) fn symmetric(&mut self) -> f32 {
         (self.draw() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 }

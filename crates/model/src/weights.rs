@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use mixfold_gemm::MatRef;
 
-use crate::checkpoint::Dtype;
+use crate::checkpoint::{Dtype, Entry};
 use crate::error::{Mismatch, Misshapen};
 use crate::{Checkpoint, ModelError, random};
 
@@ -117,6 +117,22 @@ impl<'a> Weights<'a> {
     /// The shape of a tensor, as in [`Spec::shape`].
     pub(crate) fn shape(&self, name: &str) -> &[usize] {
         &self.specs[self.position(name)].shape
+    }
+
+    /// What a file says of a tensor, if it has it under this name.
+    pub(crate) fn entry(&self, file_name: &str) -> Option<&Entry> {
+        match &self.source {
+            Source::File(file) => file.entry(file_name),
+            Source::Random { .. } => None,
+        }
+    }
+
+    /// Reads a tensor of a file as it is stored.
+    pub(crate) fn bytes(&mut self, file_name: &str, bytes: &mut Vec<u8>) -> Result<(), ModelError> {
+        match &mut self.source {
+            Source::File(file) => Ok(file.read_bytes(file_name, bytes)?),
+            Source::Random { .. } => panic!("`{file_name}` is in no file"),
+        }
     }
 
     /// Reads a vector into `values`.

@@ -29,6 +29,14 @@ pub enum CheckpointError {
         /// Its first bytes, nine at most.
         start: Vec<u8>,
     },
+    /// The bytes of a tensor were asked for as they are stored, in a file that is not safetensors.
+    #[error("{path}: tensor `{tensor}` cannot be copied as it is: the file is not safetensors")]
+    Stored {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+    },
     /// A safetensors header is longer than the rest of the file, or than the format allows.
     #[error("{path}: the header claims {length} bytes, {limit} are possible")]
     HeaderLength {

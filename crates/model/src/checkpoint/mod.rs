@@ -23,6 +23,8 @@ mod error;
 pub mod npy;
 mod npz;
 mod safetensors;
+mod temporary;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,6 +33,7 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 pub use error::CheckpointError;
+pub use write::{Tensor, write_safetensors};
 
 /// A weights file that has been opened: its table of contents, checked, and the file itself.
 #[derive(Debug)]
@@ -230,6 +233,40 @@ impl Checkpoint {
             offset,
             source,
         })
+    }
+}
+
+impl Checkpoint {
+    /// Replaces the contents of `bytes` by the tensor as it is stored: little-endian, in row-major
+    /// order, of whatever type.
+    ///
+    /// # Errors
+    /// There is no such tensor, the file is not safetensors, or its bytes cannot be read.
+    pub fn read_bytes(&mut self, name: &str, bytes: &mut Vec<u8>) -> Result<(), CheckpointError> {
+        let (path, tensor) = (self.path.clone(), name.to_owned());
+        let Some(entry) = self.entries.get(name) else {
+            return Err(CheckpointError::Missing { path, tensor });
+        };
+        let (Source::Safetensors(file), &Location::Bytes { offset }) =
+            (&mut self.source, &entry.location)
+        else {
+            return Err(CheckpointError::Stored { path, tensor });
+        };
+        bytes.clear();
+        let (needed, elements) = (entry.bytes, entry.elements());
+        let reserved =
+            usize::try_from(needed).is_ok_and(|len| bytes.try_reserve_exact(len).is_ok());
+        if !reserved {
+            return Err(CheckpointError::OutOfMemory { path, tensor, elements });
+        }
+        let mut read = || {
+            file.seek(SeekFrom::Start(offset))?;
+            match Read::by_ref(file).take(needed).read_to_end(bytes)? as u64 {
+                found if found == needed => Ok(()),
+                _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            }
+        };
+        read().map_err(|source| CheckpointError::Read { path, tensor, offset, source })
     }
 }
 

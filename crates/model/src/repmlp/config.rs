@@ -113,13 +113,7 @@ impl RepMlpNetConfig {
                     let RepMlpNetStage { channels, depth, .. } = stage;
                     let places = self.places(i);
                     let gate = product([2, channels, self.gate_hidden(channels)]);
-                    let branches = match form {
-                        Form::Deploy => 0,
-                        Form::Train => self.kernels.iter().fold(0, |sum: u64, &kernel| {
-                            sum.saturating_add(product([channels, places, kernel, kernel]))
-                        }),
-                    };
-                    let unit = sum([gate, product([channels, places, places]), branches]);
+                    let unit = sum([gate, self.fc3_macs(channels, places, form)]);
                     unit.saturating_mul(depth as u64)
                 });
                 units.fold(0, u64::saturating_add)
@@ -133,6 +127,18 @@ impl RepMlpNetConfig {
             }
             Phase::Head => product([last, classes]),
         }
+    }
+
+    /// Multiply-adds of a block's layers along the places of a map.
+    pub(crate) fn fc3_macs(&self, channels: usize, places: usize, form: Form) -> u64 {
+        let matrix = product([channels, places, places]);
+        let kernels = match form {
+            Form::Deploy => &[],
+            Form::Train => &self.kernels[..],
+        };
+        kernels.iter().fold(matrix, |macs, &kernel| {
+            macs.saturating_add(product([channels, places, kernel, kernel]))
+        })
     }
 
     /// That a RepMLPNet can have these sizes.

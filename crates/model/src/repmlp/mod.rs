@@ -2,10 +2,12 @@
 //! convolutions beside them that are folded in afterwards.
 
 mod config;
+pub(crate) mod convert;
 mod local;
 mod names;
 mod net;
 mod read;
+pub(crate) mod report;
 
 pub use config::{RepMlpNetConfig, RepMlpNetStage};
 pub(crate) use names::{detect, recognised};

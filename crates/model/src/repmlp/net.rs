@@ -150,21 +150,22 @@ impl RepMlpNet {
             return Err(ModelError::Folded);
         }
         let classes = weights.shape("head.bias")[0];
-        let mut read = Reader::new(&mut weights, isa);
-        let mut embeds = vec![read.embedding("conv_embedding")?];
+        let mut read = Reader::new(&mut weights);
+        let mut embeds = vec![read.embedding("conv_embedding", isa)?];
         let mut stages = Vec::new();
         for (i, stage) in config.stages.iter().enumerate() {
-            let units = (0..stage.depth)
-                .map(|j| Unit::read(&mut read, &unit(i, j), &config, i, (stored, form), gelu));
+            let units = (0..stage.depth).map(|j| {
+                Unit::read(&mut read, &unit(i, j), (&config, i), (stored, form), (gelu, isa))
+            });
             stages.push(units.collect::<Result<_, _>>()?);
             if i + 1 < config.stages.len() {
-                embeds.push(read.embedding(&format!("embeds.{i}"))?);
+                embeds.push(read.embedding(&format!("embeds.{i}"), isa)?);
             }
         }
         let norm = read.affine("head_norm")?;
         let mut head = read.linear("head", true)?;
         head.fold("head", |head| head.preceded_by(&norm))?;
-        let head = read.pack(&head, Activation::Identity)?;
+        let head = head.pack(Activation::Identity, isa)?;
         Ok(RepMlpNet { config, form, classes, embeds, stages, head })
     }
 
@@ -192,10 +193,9 @@ impl Unit {
     fn read(
         read: &mut Reader<'_, '_>,
         unit: &str,
-        config: &RepMlpNetConfig,
-        stage: usize,
+        (config, stage): (&RepMlpNetConfig, usize),
         (stored, form): (Form, Form),
-        gelu: Activation,
+        (gelu, isa): (Activation, Isa),
     ) -> Result<Self, ModelError> {
         let RepMlpNetStage { share_sets, .. } = config.stages[stage];
         let block = format!("{unit}.repmlp_block");
@@ -203,20 +203,20 @@ impl Unit {
         let mut hidden = read.linear(&format!("{block}.gp.fc1"), true)?;
         hidden.fold(&block, |hidden| hidden.preceded_by(&first))?;
         let gate = read.linear(&format!("{block}.gp.fc2"), true)?;
-        let gate = [read.pack(&hidden, Activation::Relu)?, read.pack(&gate, Activation::Sigmoid)?];
+        let gate = [hidden.pack(Activation::Relu, isa)?, gate.pack(Activation::Sigmoid, isa)?];
 
         let [scale, shift] = [first.scale(), first.shift()]
             .map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
         let norm = Norm::affine_outer(&scale, &shift);
         let tokens = if form == Form::Train {
-            Tokens::Branches(norm, read.branches(&block, config, stage)?.pack(read.isa)?)
+            Tokens::Branches(norm, read.branches(&block, config, stage)?.pack(isa)?)
         } else {
             let fc = match stored {
                 Form::Train => read.branches(&block, config, stage)?.fold()?,
                 Form::Deploy => read.linear(&format!("{block}.fc3"), true)?,
             };
             let fc3 = AxisLinear::new(fc.matrix()?).groups(share_sets)?.bias(&fc.bias)?;
-            Tokens::Folded(fc3.norm(norm)?.residual().pack(read.isa, Side::Right)?)
+            Tokens::Folded(fc3.norm(norm)?.residual().pack(isa, Side::Right)?)
         };
 
         let second = read.affine(&format!("{unit}.prebn2"))?;
@@ -227,7 +227,7 @@ impl Unit {
         let fc2 = read.conv_bn(&format!("{ffn}.ffn_fc2"))?;
         let ffn = AxisMlp::new(fc1.matrix()?, fc2.matrix()?)?.bias(&fc1.bias, &fc2.bias)?;
         let side = if config.places(stage) == 1 { Side::Right } else { Side::Left };
-        let ffn = ffn.activation(gelu).residual().pack(read.isa, side)?;
+        let ffn = ffn.activation(gelu).residual().pack(isa, side)?;
         Ok(Unit { gate, tokens, ffn })
     }
 

@@ -15,8 +15,7 @@ pub(crate) const EPS: f64 = 1e-5;
 
 /// Reads tensors into buffers that it uses again.
 pub(crate) struct Reader<'a, 'b> {
-    pub weights: &'a mut Weights<'b>,
-    pub isa: Isa,
+    weights: &'a mut Weights<'b>,
     norm: [Vec<f32>; 4],
 }
 
@@ -50,9 +49,17 @@ pub(crate) fn wrong(module: &str, error: FoldError) -> ModelError {
     ModelError::Fold { module: module.to_owned(), error }
 }
 
+impl Linear {
+    /// A map of vectors, with a function behind it.
+    pub(crate) fn pack(&self, f: Activation, isa: Isa) -> Result<AxisOp, ModelError> {
+        let map = AxisLinear::new(self.matrix()?).bias(&self.bias)?.activation(f);
+        Ok(map.pack(isa, Side::Right)?)
+    }
+}
+
 impl<'a, 'b> Reader<'a, 'b> {
-    pub(crate) fn new(weights: &'a mut Weights<'b>, isa: Isa) -> Self {
-        Reader { weights, isa, norm: Default::default() }
+    pub(crate) fn new(weights: &'a mut Weights<'b>) -> Self {
+        Reader { weights, norm: Default::default() }
     }
 
     /// A batch norm.
@@ -99,12 +106,12 @@ impl<'a, 'b> Reader<'a, 'b> {
     }
 
     /// A convolution whose stride is its kernel, its batch norm and ReLU.
-    pub(crate) fn embedding(&mut self, module: &str) -> Result<Conv2dOp, ModelError> {
+    pub(crate) fn embedding(&mut self, module: &str, isa: Isa) -> Result<Conv2dOp, ModelError> {
         let shape = self.weights.shape(&format!("{module}.conv.weight"));
         let patch = (shape[2], shape[3]);
         let conv = self.conv_bn(module)?;
         let embed = Conv2d::new(conv.matrix()?, patch)?.stride(patch)?.bias(&conv.bias)?;
-        Ok(embed.activation(Activation::Relu).pack(self.isa)?)
+        Ok(embed.activation(Activation::Relu).pack(isa)?)
     }
 
     /// The kernel of a convolution of `groups` groups and its batch norm.
@@ -137,11 +144,5 @@ impl<'a, 'b> Reader<'a, 'b> {
             groups,
             map: config.map(stage),
         })
-    }
-
-    /// A linear map of vectors.
-    pub(crate) fn pack(&self, linear: &Linear, f: Activation) -> Result<AxisOp, ModelError> {
-        let map = AxisLinear::new(linear.matrix()?).bias(&linear.bias)?.activation(f);
-        Ok(map.pack(self.isa, Side::Right)?)
     }
 }

@@ -1,5 +1,7 @@
 //! Official models with stored outputs, which were computed in f64 from f32 weights.
 
+use std::path::Path;
+
 use mixfold_gemm::Context;
 use mixfold_model::{
     Checkpoint, Form, Loader, Model, ModelError, Preprocess, RepMlpNetConfig, RepMlpNetStage,
@@ -23,12 +25,12 @@ pub(crate) fn small() -> RepMlpNetConfig {
     }
 }
 
-fn load(loader: &Loader, file: &str) -> Result<Model, ModelError> {
+pub(crate) fn load(loader: &Loader, file: impl AsRef<Path>) -> Result<Model, ModelError> {
     let preprocess = Preprocess::IMAGENET;
-    loader.load_config("small", small(), preprocess, fixture(file))
+    loader.load_config("small", small(), preprocess, file)
 }
 
-fn stored() -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn stored() -> (Vec<f32>, Vec<f32>) {
     let mut io = Checkpoint::open(fixture("repmlpnet_small_io.safetensors")).unwrap();
     let (mut x, mut y) = (Vec::new(), Vec::new());
     io.read_f32("x", &mut x).unwrap();
@@ -36,7 +38,7 @@ fn stored() -> (Vec<f32>, Vec<f32>) {
     (x, y)
 }
 
-fn run(model: &Model, images: &[f32], batch: usize) -> Vec<f32> {
+pub(crate) fn run(model: &Model, images: &[f32], batch: usize) -> Vec<f32> {
     let mut logits = vec![f32::NAN; batch * model.classes()];
     model.plan(batch).unwrap().run(images, &mut logits).unwrap();
     logits
@@ -53,7 +55,7 @@ fn both_files_in_both_forms() {
             ("repmlpnet_small_train.safetensors", Form::Deploy),
             ("repmlpnet_small_deploy.safetensors", Form::Deploy),
         ] {
-            let model = load(&loader.clone().form(form), file).unwrap();
+            let model = load(&loader.clone().form(form), fixture(file)).unwrap();
             assert_eq!(model.form(), Some(form));
             for (i, (y, stored)) in run(&model, &images, 3).iter().zip(&stored).enumerate() {
                 let error = (y - stored).abs() / largest;

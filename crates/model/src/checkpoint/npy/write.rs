@@ -1,12 +1,12 @@
 //! Writing `.npy` arrays of f32.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use super::{ARRAY, MAGIC};
+use crate::checkpoint::temporary::temporary_beside;
 use crate::checkpoint::{CheckpointError, Dtype, checked_size};
 
 /// Writes an f32 array in row-major order, version 1.0, little-endian. The file is written beside
@@ -124,21 +124,4 @@ fn encode_header(shape: &[usize]) -> io::Result<Vec<u8>> {
     let length = u16::try_from(text.len())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "too many dimensions"))?;
     Ok([MAGIC, &[1, 0][..], &length.to_le_bytes(), text.as_bytes()].concat())
-}
-
-/// A file in the folder of `path`, with the permissions of the one that it is to replace.
-fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    // The permissions of any new file (less the umask), not those of a private temporary one.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.prefix(".npy-").tempfile_in(directory)?;
-    if let Ok(existing) = fs::metadata(path) {
-        file.as_file().set_permissions(existing.permissions())?;
-    }
-    Ok(file)
 }
