@@ -35,8 +35,7 @@ impl ModelArgs {
     pub(crate) fn load(&self, ctx: &Context) -> Result<Model, CliError> {
         self.load_or(ctx, |_, name| {
             Err(CliError::Usage(format!(
-                "{name} needs --weights FILE: only {} is part of the program",
-                registry::EMBEDDED
+                "{name} needs --weights FILE: they are not part of the program"
             )))
         })
     }
@@ -61,10 +60,12 @@ impl ModelArgs {
         match (self.model.as_deref(), &self.weights) {
             (Some(name), Some(weights)) => Ok(loader.load(name, weights)?),
             (None, Some(weights)) => Ok(loader.detect(weights)?),
-            (None | Some(registry::EMBEDDED), None) => Ok(loader.embedded()?),
-            (Some(name), None) if registry::model(name).is_some() => without_weights(&loader, name),
-            (Some(name), None) => {
-                Err(mixfold_model::ModelError::Unknown { name: name.into() }.into())
+            (name, None) => {
+                let name = name.unwrap_or(registry::DEFAULT);
+                match registry::model(name) {
+                    Some(info) if !info.is_embedded() => without_weights(&loader, name),
+                    _ => Ok(loader.embedded(name)?),
+                }
             }
         }
     }

@@ -22,6 +22,12 @@ pub enum ModelError {
         /// The name asked for.
         name: String,
     },
+    /// The weights of a model are not part of the program.
+    #[error("{model}: its weights are not part of the program; name a file of them")]
+    NotEmbedded {
+        /// The model.
+        model: String,
+    },
     /// The tensors of a file fit no model.
     #[error("{path}: the tensors fit none of the models ({reason}); name the model")]
     Undetected {

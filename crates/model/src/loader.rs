@@ -10,7 +10,7 @@ use crate::network::Network;
 use crate::preprocess::{Color, Preprocess, TimmConfig};
 use crate::registry::ModelInfo;
 use crate::repmlp::{self, RepMlpNet, RepMlpNetStage};
-use crate::{Checkpoint, Gelu, Model, ModelError, registry};
+use crate::{Checkpoint, Gelu, Model, ModelError, embedded, registry};
 
 /// How to load a model: with which instruction set and threads, and which GELU.
 ///
@@ -86,13 +86,17 @@ impl Loader {
         self.read_file(name, &config.into(), preprocess, Checkpoint::open(path)?)
     }
 
-    /// The small model that is part of the program: an MLP-Mixer that tells ten kinds of clothes
-    /// apart in grey images of 28 × 28 pixels, trained on Fashion-MNIST.
+    /// A small model whose weights are part of the program: `mixer_fashion` or `repmlpnet_fashion`.
+    /// They tell ten kinds of clothes apart in grey images of 28 × 28 pixels, and were trained on
+    /// Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017).
     ///
     /// # Errors
-    /// None, unless memory runs out.
-    pub fn embedded(&self) -> Result<Model, ModelError> {
-        let mut file = Checkpoint::from_bytes(registry::EMBEDDED, crate::embedded::WEIGHTS)?;
+    /// If the model is unknown or its weights are not part of the program.
+    pub fn embedded(&self, name: &str) -> Result<Model, ModelError> {
+        let info = registry::find(name)?;
+        let bytes = embedded::weights(info)
+            .ok_or_else(|| ModelError::NotEmbedded { model: name.to_owned() })?;
+        let mut file = Checkpoint::from_bytes(name, bytes)?;
         let info = detect(&file)?;
         self.read(info.name, &info.config, info.preprocess, &mut file)
     }

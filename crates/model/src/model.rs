@@ -10,7 +10,7 @@ use crate::config::Form;
 use crate::loader::Loader;
 use crate::network::{Layer, Network, Phase};
 use crate::preprocess::{Preprocess, TimmConfig};
-use crate::{ModelError, Plan, labels};
+use crate::{ModelError, Plan, labels, registry};
 
 /// Which GELU a model computes. They differ by up to 4.7e-4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,12 @@ impl Model {
         Loader::new().detect(path)
     }
 
-    /// The small model that is part of the program, see [`Loader::embedded`].
+    /// The small model that is taken where none is asked for, see [`Loader::embedded`].
     ///
     /// # Errors
     /// None, unless memory runs out.
     pub fn embedded() -> Result<Model, ModelError> {
-        Loader::new().embedded()
+        Loader::new().embedded(registry::DEFAULT)
     }
 
     /// Its name.

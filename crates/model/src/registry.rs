@@ -1,10 +1,12 @@
 //! The models by name.
 
-use crate::ModelError;
+use std::borrow::Cow;
+
 use crate::config::{Config, Form};
 use crate::mixer::MixerConfig;
 use crate::preprocess::{Color, Interpolation, Preprocess, Resize};
 use crate::repmlp::{RepMlpNetConfig, RepMlpNetStage};
+use crate::{ModelError, embedded};
 
 /// What is known of a model without its weights.
 #[derive(Clone, Debug)]
@@ -26,6 +28,11 @@ impl ModelInfo {
     /// The paper's name of the architecture.
     pub fn family(&self) -> &'static str {
         self.config.family()
+    }
+
+    /// Whether its weights are part of the program, see [`Loader::embedded`](crate::Loader::embedded).
+    pub fn is_embedded(&self) -> bool {
+        embedded::weights(self).is_some()
     }
 
     /// Number of parameters with the usual head, in deploy form if there are two forms.
@@ -57,6 +64,17 @@ const MIXER_PREPROCESS: Preprocess = Preprocess {
     color: Color::Rgb,
     resize: Resize::ShorterSide,
     crop_fraction: 0.875,
+    interpolation: Interpolation::Bicubic,
+    mean: [0.5; 3],
+    std: [0.5; 3],
+};
+
+/// Preprocessing of the models trained on Fashion-MNIST; mean and deviation stand in their files.
+const FASHION_PREPROCESS: Preprocess = Preprocess {
+    size: [28, 28],
+    color: Color::Grey,
+    resize: Resize::ShorterSide,
+    crop_fraction: 1.0,
     interpolation: Interpolation::Bicubic,
     mean: [0.5; 3],
     std: [0.5; 3],
@@ -103,6 +121,7 @@ const fn stages<const N: usize>(rows: [[usize; 3]; N]) -> [RepMlpNetStage; N] {
     stages
 }
 
+const REPMLPNET_FASHION: [RepMlpNetStage; 2] = stages([[32, 2, 2], [64, 2, 16]]);
 const REPMLPNET_T: [RepMlpNetStage; 4] =
     stages([[64, 2, 1], [128, 2, 4], [256, 6, 16], [512, 2, 128]]);
 const REPMLPNET_B: [RepMlpNetStage; 4] =
@@ -116,11 +135,11 @@ const TIMM: &str = "timm, on random weights";
 const SAME_CODE: &str = "same code as the variants compared with timm";
 const PYTORCH: &str = "a PyTorch model of ours, on random weights";
 
-/// Name of the model that is part of the program, see [`Loader::embedded`](crate::Loader::embedded).
-pub const EMBEDDED: &str = "mixer_fashion";
+/// Name of the model that is taken where none is asked for. Its weights are part of the program.
+pub const DEFAULT: &str = "mixer_fashion";
 
 /// All models, by family and size.
-static MODELS: [ModelInfo; 14] = [
+static MODELS: [ModelInfo; 15] = [
     mixer("mixer_s32_224", MixerConfig::imagenet(8, 32, 512), TIMM),
     mixer("mixer_s16_224", MixerConfig::imagenet(8, 16, 512), TIMM),
     mixer("mixer_b32_224", MixerConfig::imagenet(12, 32, 768), SAME_CODE),
@@ -135,7 +154,7 @@ static MODELS: [ModelInfo; 14] = [
     repmlpnet("repmlpnet_d256", 256, &REPMLPNET_D, PYTORCH),
     repmlpnet("repmlpnet_l256", 256, &REPMLPNET_L, PYTORCH),
     ModelInfo {
-        name: EMBEDDED,
+        name: DEFAULT,
         config: Config::Mixer(MixerConfig {
             image: [28, 28],
             image_channels: 1,
@@ -146,16 +165,23 @@ static MODELS: [ModelInfo; 14] = [
             depth: 4,
         }),
         classes: 10,
-        preprocess: Preprocess {
-            size: [28, 28],
-            color: Color::Grey,
-            resize: Resize::ShorterSide,
-            crop_fraction: 1.0,
-            interpolation: Interpolation::Bicubic,
-            mean: [0.5; 3],
-            std: [0.5; 3],
-        },
+        preprocess: FASHION_PREPROCESS,
         verified: "timm, on its own weights",
+    },
+    ModelInfo {
+        name: "repmlpnet_fashion",
+        config: Config::RepMlpNet(RepMlpNetConfig {
+            image: [28, 28],
+            image_channels: 1,
+            patch: 2,
+            stages: Cow::Borrowed(&REPMLPNET_FASHION),
+            kernels: Cow::Borrowed(&[1, 3]),
+            gate_reduction: 4,
+            ffn_expansion: 4,
+        }),
+        classes: 10,
+        preprocess: FASHION_PREPROCESS,
+        verified: "a PyTorch model of ours, on its own weights",
     },
 ];
 

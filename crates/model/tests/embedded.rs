@@ -12,8 +12,8 @@ fn does_not_depend_on_the_working_directory() {
     std::env::set_current_dir(&directory).unwrap();
     for config in [
         "{ no JSON".to_owned(),
-        format!(r#"{{"architecture": "{}", "num_classes": 1000}}"#, registry::EMBEDDED),
-        format!(r#"{{"architecture": "{}", "mean": [0.1, 0.2, 0.3]}}"#, registry::EMBEDDED),
+        format!(r#"{{"architecture": "{}", "num_classes": 1000}}"#, registry::DEFAULT),
+        format!(r#"{{"architecture": "{}", "mean": [0.1, 0.2, 0.3]}}"#, registry::DEFAULT),
     ] {
         std::fs::write("config.json", &config).unwrap();
         let model = Model::embedded().unwrap();

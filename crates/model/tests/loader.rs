@@ -75,7 +75,7 @@ fn unknown_names() {
 fn detection_compares_all_tensors_and_takes_the_classes_of_the_head() {
     let file = Checkpoint::open(embedded_file()).unwrap();
     let info = detect(&file).unwrap();
-    assert_eq!((info.name, info.classes), (registry::EMBEDDED, 10));
+    assert_eq!((info.name, info.classes), (registry::DEFAULT, 10));
     for (name, entry) in file.entries() {
         let size = match entry.dtype() {
             Dtype::F16 => 2,
@@ -111,7 +111,7 @@ fn detection_compares_all_tensors_and_takes_the_classes_of_the_head() {
     let Err(ModelError::Mismatch { mismatch, model, .. }) = detect_written(&without) else {
         panic!("a tensor is missing");
     };
-    assert_eq!(model, registry::EMBEDDED);
+    assert_eq!(model, registry::DEFAULT);
     let Mismatch { missing, unexpected, misshapen, mistyped } = *mismatch;
     assert_eq!((missing, unexpected), (vec!["blocks.2.norm2.bias".into()], vec!["extra".into()]));
     assert!(misshapen.is_empty() && mistyped.is_empty());

@@ -44,7 +44,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
     use Align::{Left, Right};
     out.table([Left, Left, Right, Right, Right, Right, Left], &rows)?;
     out.line("")?;
-    out.line(format_args!("The weights of {} are part of the program.", registry::EMBEDDED))?;
+    let embedded = models.iter().filter(|model| model.embedded).map(|model| model.name);
+    let embedded = embedded.collect::<Vec<_>>().join(" and ");
+    out.line(format_args!("The weights of {embedded} are part of the program."))?;
     Ok(Outcome::Complete)
 }
 
@@ -57,7 +59,7 @@ impl Listed {
             classes: info.classes,
             parameters: info.parameters(),
             macs: info.macs(),
-            embedded: info.name == registry::EMBEDDED,
+            embedded: info.is_embedded(),
             verified: info.verified,
         }
     }

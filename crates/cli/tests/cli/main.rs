@@ -113,5 +113,8 @@ fn fixture(name: &str) -> PathBuf {
 
 /// The embedded model, on what the environment asks for, as in the program.
 fn embedded() -> Model {
-    Loader::new().context(Context::from_env().unwrap()).embedded().unwrap()
+    Loader::new()
+        .context(Context::from_env().unwrap())
+        .embedded(mixfold_model::registry::DEFAULT)
+        .unwrap()
 }

@@ -24,7 +24,7 @@ fn all_models_are_listed() {
         assert_eq!(listed["name"], info.name);
         assert_eq!(listed["parameters"], info.parameters());
         assert_eq!(listed["macs"], info.macs());
-        assert_eq!(listed["embedded"], info.name == registry::EMBEDDED);
+        assert_eq!(listed["embedded"], info.is_embedded());
         assert_eq!(listed["verified"], info.verified);
     }
     let b16 = listed.iter().find(|listed| listed["name"] == "mixer_b16_224").unwrap();

@@ -94,9 +94,9 @@ fn configurations_are_unique() {
 
 #[test]
 fn a_model_knows_what_its_registration_says() {
-    let model = Loader::new().embedded().unwrap();
-    let info = registry::model(registry::EMBEDDED).unwrap();
-    assert_eq!(model.name(), registry::EMBEDDED);
+    let model = Loader::new().embedded(registry::DEFAULT).unwrap();
+    let info = registry::model(registry::DEFAULT).unwrap();
+    assert_eq!(model.name(), registry::DEFAULT);
     assert_eq!((model.parameters(), model.macs()), (info.parameters(), info.macs()));
     let phases: u64 = Phase::ALL.iter().map(|&phase| model.phase_macs(phase)).sum();
     assert_eq!(phases, model.macs());
