@@ -27,7 +27,7 @@ fn on_the_calling_thread() {
         let ctx = mixfold_gemm::Context::with_isa(isa).sequential();
         for model in [
             load(&Loader::new().context(ctx.clone()), CONFIG, 7),
-            Loader::new().context(ctx.clone()).embedded(registry::DEFAULT).unwrap(),
+            Loader::new().context(ctx.clone()).embedded(mixfold_model::registry::DEFAULT).unwrap(),
         ] {
             for batch in 1..=9 {
                 let images = images(&model, batch);

@@ -77,7 +77,7 @@ fn any_threads_batch_position_and_fused_instruction_set() {
 #[test]
 fn the_embedded_model() {
     let cases = contexts().into_iter();
-    whole(cases, 9, |loader| loader.embedded(registry::DEFAULT).unwrap());
+    whole(cases, 9, |loader| loader.embedded(mixfold_model::registry::DEFAULT).unwrap());
 }
 
 #[test]
