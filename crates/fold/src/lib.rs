@@ -1,7 +1,7 @@
 //! Several layers as one: batch norms into weights, branches into one kernel, a convolution into a
 //! matrix.
 //!
-//! A 3×3 kernel over a 2×2 map is a 4×4 matrix, each row a window of the kernel:
+//! A kernel of 3×3 over a map of 2×2 is a matrix of 4×4, each row a window of the kernel:
 //!
 //! ```
 //! use mixfold_fold::{Branches, Conv, Geometry, conv_to_fc};
@@ -19,6 +19,29 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | you have | you get | with |
+//! |---|---|---|
+//! | a batch norm behind, or in front of, a matrix or a convolution | that layer alone | [`LinearMut::followed_by`], [`preceded_by`](LinearMut::preceded_by), [`between`](LinearMut::between) |
+//! | convolutions side by side, with batch norms, and identities | one convolution | [`Branches`] |
+//! | a convolution on a map of fixed size | a matrix | [`conv_to_fc`] |
+//! | all of it beside a fully connected layer, as in RepMLP | that layer alone, in place | [`LinearMut::add_conv`] |
+//!
+//! Everything works on slices of weights as checkpoints store them, in `f32` or `f64`, and knows
+//! nothing of networks. (Other types of [`Float`](num_traits::Float) work as well as they convert from
+//! and to `f64`.)
+//!
+//! # Accuracy
+//! The arithmetic is in `f64`, and each number of a result is rounded once. A convolution's matrix
+//! holds the very numbers of its kernel. The folded layer is the same function, computed with other
+//! roundings: in `f32`, where a sum of k products is off by k roundings, folding adds one more, that
+//! of the weight.
+//!
+//! # Errors
+//! Sizes are compared before anything is computed, and refusals hold the numbers ([`FoldError`]). A
+//! matrix can be large: [`Geometry::fc_shape`] tells how large, and [`conv_to_fc`] has a limit.
+//! Nothing panics, whatever the weights and sizes are.
+
 #![forbid(unsafe_code)]
 
 mod band;
@@ -39,3 +62,8 @@ pub use error::FoldError;
 pub use geometry::{FcShape, Geometry};
 pub use linear::LinearMut;
 pub use to_fc::{Fc, MAX_ELEMENTS, conv_to_fc, conv_to_fc_within};
+
+/// The examples of the documentation, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/folding.md")]
+pub struct Folding;

@@ -2,9 +2,10 @@
 
 use mixfold_fold::{Branches, Conv, FoldError};
 use mixfold_reference::conv2d::{Conv2d, Nchw, conv2d};
+use mixfold_reference::gemm::dot_bound;
 use proptest::prelude::*;
 
-use crate::case::{Norm, assert_near, numbers};
+use crate::case::{Norm, assert_near, narrow, numbers, wide};
 
 #[derive(Clone, Debug)]
 struct Block {
@@ -124,6 +125,29 @@ proptest! {
         let terms = kernel.shape()[1..].iter().product::<usize>();
         let branches = block.convs.len() + block.identities.len();
         assert_near(&y, &expected, &sizes, terms + branches + Norm::ROUNDINGS + 2);
+    }
+
+    /// Rounded to `f32` and run in `f32`: one rounding for each weight, and those of its sum.
+    #[test]
+    fn is_as_exact_as_one_convolution(block in block()) {
+        let kernel = block.branches().and_then(Branches::merge).unwrap();
+        let largest = |d: usize| block.convs.iter().map(|conv| conv.0[d]).max().unwrap();
+        let (conv, input) = (block.conv2d([largest(0), largest(1)]), block.input());
+        let x = wide(&narrow(&numbers(block.seed + 3, input.elements())));
+        let (weight, bias) = kernel.rounded::<f32>();
+        let y = wide(&conv2d(&narrow(&x), input, &conv, &weight, Some(&bias)));
+        let (expected, branch_sizes) = block.expected(&x);
+        let abs = |values: &[f64]| values.iter().map(|x| x.abs()).collect::<Vec<_>>();
+        let sizes =
+            conv2d(&abs(&x), input, &conv, &abs(kernel.weight()), Some(&abs(kernel.bias())));
+        let terms = kernel.shape()[1..].iter().product::<usize>() + 2;
+        let branches = block.convs.len() + block.identities.len();
+        for i in 0..y.len() {
+            let fold = terms + branches + Norm::ROUNDINGS;
+            let bound = dot_bound(terms, sizes[i], f32::EPSILON.into())
+                + 2.0 * dot_bound(fold, branch_sizes[i], f64::EPSILON);
+            prop_assert!((y[i] - expected[i]).abs() <= bound, "[{}]: {}, {}", i, y[i], expected[i]);
+        }
     }
 }
 
