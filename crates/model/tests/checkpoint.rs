@@ -150,3 +150,21 @@ fn npy_files_are_not_private() {
     npy::write(&path, &[1], &[2.0]).unwrap();
     assert_eq!(mode(&path), 0o600, "an existing file keeps its permissions");
 }
+
+#[cfg(unix)]
+#[test]
+fn npy_replaces_nothing_but_files() {
+    use std::os::unix::net::UnixListener;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let _listener = UnixListener::bind(&path).unwrap();
+    for path in [path.as_path(), directory.path()] {
+        let error = npy::write(path, &[1], &[1.0]).unwrap_err();
+        assert!(matches!(error, CheckpointError::Io { .. }), "{error}");
+        assert!(error.to_string().ends_with("not a file that can be replaced"), "{error}");
+    }
+    assert!(!std::fs::metadata(&path).unwrap().is_file());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    let error = npy::write(directory.path().join("absent/y.npy"), &[1], &[1.0]).unwrap_err();
+    assert!(!error.to_string().contains(".mixfold-"), "the name of a temporary file: {error}");
+}

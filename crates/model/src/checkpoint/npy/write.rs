@@ -13,7 +13,8 @@ use crate::checkpoint::{CheckpointError, Dtype, checked_size};
 /// `path` and renamed to it when it is complete, so that no reader meets half of it.
 ///
 /// # Errors
-/// `values` has not as many elements as `shape` says, or the file cannot be written.
+/// `values` has not as many elements as `shape` says, or the file cannot be written; at the path is
+/// something that must not be replaced, such as a folder or a device.
 pub fn write(
     path: impl AsRef<Path>,
     shape: &[usize],
@@ -40,7 +41,7 @@ impl Writer {
     /// Begins an array of this shape, beside `path`.
     ///
     /// # Errors
-    /// The file cannot be written, or the shape overflows.
+    /// The file cannot be written, at the path is something else than a file, or the shape overflows.
     pub fn create(path: impl AsRef<Path>, shape: &[usize]) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let needed = checked_size(shape, 32).ok_or_else(|| CheckpointError::ShapeOverflow {
