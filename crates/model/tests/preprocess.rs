@@ -202,7 +202,7 @@ fn files_that_are_no_images() {
         std::fs::write(&path, bytes).unwrap();
         open_image(&path)
     };
-    for bytes in [&b""[..], b"GIF89a", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"] {
+    for bytes in [&b""[..], b"GIF89a", b"not an image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xd9"] {
         assert!(matches!(open(bytes), Err(PreprocessError::Decode { .. })), "{bytes:?}");
     }
     assert!(matches!(open_image("absent"), Err(PreprocessError::Io { .. })));
@@ -219,6 +219,27 @@ fn files_that_are_no_images() {
         matches!(error, PreprocessError::TooLarge { width: 60_000, height: 60_000, .. }),
         "{error:?}"
     );
+}
+
+#[test]
+fn files_that_are_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("image");
+    for name in ["grey.jpg", "turned.jpg", "palette.png"] {
+        let bytes = std::fs::read(images().join(name)).unwrap();
+        // The checksum of a PNG's last, empty chunk is not missed.
+        let least = if name.ends_with(".png") { bytes.len() - 12 } else { bytes.len() };
+        for end in (0..least).step_by(97).chain([least - 1]) {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            assert!(open_image(&path).is_err(), "{name} cut off at {end}");
+        }
+        std::fs::write(&path, [&bytes[..], b"\xff\xda and more"].concat()).unwrap();
+        let (image, expected) = (open_image(&path), open_image(images().join(name)));
+        assert_eq!(image.unwrap().as_bytes(), expected.unwrap().as_bytes(), "{name}");
+    }
+    let bytes = std::fs::read(images().join("full.jpg")).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(open_image(&path), Err(PreprocessError::Truncated { .. })));
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

@@ -29,6 +29,12 @@ pub enum PreprocessError {
         /// The decoder's reason.
         source: ImageError,
     },
+    /// A JPEG file ends before its image does.
+    #[error("{path}: the file is cut off: it ends before the image does")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+    },
     /// The image has more pixels than [`MAX_PIXELS`].
     #[error("{path}: {width} x {height} pixels are more than {MAX_PIXELS}")]
     TooLarge {

@@ -19,6 +19,7 @@ mod decode;
 mod error;
 mod geometry;
 mod images;
+mod jpeg;
 mod resample;
 mod samples;
 mod timm;
