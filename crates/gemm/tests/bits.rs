@@ -234,3 +234,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn sums_of_no_pieces_are_zero() {
+    for isa in isas_under_test() {
+        let kernel = KernelId::of::<f32>(isa);
+        let mut data = vec![f32::NAN; panels_len(kernel, 15, 40).unwrap()];
+        let mut out = Matrix::filled(Layout::RowMajor, 15, 40, 2.0);
+        let sums = PartialSums::new(isa, &mut data, 15, 40).unwrap();
+        let target = Out::Matrix(out.view_mut(), Accum::Add);
+        sums.finish(isa, &Epilogue::NONE, target).unwrap();
+        assert!(out.data.iter().all(|&x| x == 2.0), "{isa}");
+    }
+}

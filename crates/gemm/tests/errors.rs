@@ -213,6 +213,22 @@ fn parts_of_the_product() {
             let mut sums = PartialSums::new(isa, &mut data, rows, cols).unwrap();
             let result = sums.add(isa, lhs, rhs);
             assert_eq!(result, shape("partial sums", (rows, cols), (5, 7)));
+
+            let (mut out, other) = (matrix(5, 7), matrix(rows, cols));
+            let onto = || Accum::Onto(other.view());
+            let mut wrong = other.clone();
+            let target = Out::Matrix(out.view_mut(), onto());
+            let result = multiply(isa, lhs, rhs, &Epilogue::NONE, target, &mut []);
+            assert_eq!(result, shape("residual", (5, 7), (rows, cols)));
+            let target = Out::Matrix(wrong.view_mut(), Accum::Replace);
+            let result = multiply(isa, lhs, rhs, &Epilogue::NONE, target, &mut []);
+            assert_eq!(result, shape("output", (5, 7), (rows, cols)));
+            let mut data = [0.0; 7 * 32];
+            let sums = PartialSums::new(isa, &mut data, 5, 7).unwrap();
+            let target = Out::Matrix(out.view_mut(), onto());
+            let result = sums.finish(isa, &Epilogue::NONE, target);
+            assert_eq!(result, shape("residual", (5, 7), (rows, cols)));
+            assert_eq!((out.data, wrong.data), (matrix(5, 7).data, other.data));
         }
     }
 }
