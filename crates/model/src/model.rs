@@ -33,7 +33,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads the weights of the model called `name` (see [`registry::models`]) and packs them.
+    /// Loads the weights of the model called `name` (see [`registry::models`](crate::registry::models)) and packs them.
     ///
     /// The file is safetensors with timm's names or `.npz` with the official Flax names, of a RepMLPNet
     /// safetensors with the official names in either form; the number of classes is that of its head.
