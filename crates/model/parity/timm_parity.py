@@ -19,15 +19,16 @@ Needs torch (CPU), timm, numpy and safetensors.
 
 import argparse
 import re
-import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import comparison
 import numpy as np
 import timm
 import torch
+from comparison import Comparison, mixfold_logits, random_images, relative_error
 from safetensors.torch import save_file
 from torch import nn
 
@@ -48,10 +49,6 @@ FLAX_LAYERS = {
 }
 
 
-class RunFailed(Exception):
-    """`mixfold run` ended with an error or wrote something that is not logits."""
-
-
 def random_state(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
     """Weights of unit gain, norm scales about 1, biases of 0.2: nothing is zero, as timm's head starts."""
     generator = torch.Generator().manual_seed(seed)
@@ -66,15 +63,6 @@ def random_state(model: nn.Module, seed: int) -> dict[str, torch.Tensor]:
             state[name] = 0.2 * noise
     state["head.weight"] *= 4
     return state
-
-
-def random_images(count: int, size: int, seed: int) -> torch.Tensor:
-    """Images in [-1, 1] (N, 3, size, size): fine noise over a coarse pattern, so that images differ."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.randn(count, 3, 5, 5, generator=generator)
-    fine = torch.randn(count, 3, size, size, generator=generator)
-    smooth = nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
-    return torch.tanh(smooth + 0.5 * fine)
 
 
 def flax_name(name: str) -> str:
@@ -103,34 +91,10 @@ def timm_logits(name: str, state: dict[str, torch.Tensor], images: torch.Tensor,
         return model(images).numpy()
 
 
-def mixfold_logits(
-    program: Path, name: str, weights: Path, images: Path, shape: tuple[int, int], *options: str
-) -> np.ndarray:
-    """Logits of `mixfold run`, of the shape and type they must have."""
-    output = weights.with_name("Y.npy")
-    output.unlink(missing_ok=True)
-    command = [program, "run", "--model", name, "--weights", weights, "--input", images, "--output", output]
-    done = subprocess.run([*map(str, command), *options], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RunFailed(f"{' '.join(done.args)}: exit code {done.returncode}\n{done.stderr}")
-    try:
-        logits = np.load(output)
-    except (OSError, ValueError) as error:
-        raise RunFailed(f"{' '.join(done.args)}: no readable output: {error}") from error
-    if logits.shape != shape or logits.dtype != np.float32 or not np.isfinite(logits).all():
-        raise RunFailed(f"expected finite float32 {shape}, got {logits.dtype} {logits.shape}")
-    return logits
-
-
-def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """max |ours - theirs| / max |theirs|, in binary64."""
-    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
-    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-
-
-def compare(program: Path, name: str, images: torch.Tensor, seed: int, folder: Path):
-    """The comparisons of one model, as they are made: its name, the error, the error allowed."""
-    state = random_state(timm.create_model(name), seed)
+def compare(args: argparse.Namespace, name: str, folder: Path) -> Iterator[Comparison]:
+    """The comparisons of one model, as they are made."""
+    images = random_images(args.images, 224, args.seed)
+    state = random_state(timm.create_model(name), args.seed)
     timm_file, flax_file, input_file = (folder / file for file in ("timm.safetensors", "flax.npz", "X.npy"))
     save_file(state, timm_file)
     np.savez(flax_file, **flax_state(state))
@@ -146,7 +110,7 @@ def compare(program: Path, name: str, images: torch.Tensor, seed: int, folder: P
     tolerance = min(TIMM_TOLERANCE, distance / 4)
 
     def run(weights: Path, *options: str) -> np.ndarray:
-        return mixfold_logits(program, name, weights, input_file, exact.shape, *options)
+        return mixfold_logits(args.mixfold, name, weights, input_file, exact.shape, *options)
 
     ours = run(timm_file)
     yield "erf", relative_error(ours, exact), tolerance
@@ -154,33 +118,5 @@ def compare(program: Path, name: str, images: torch.Tensor, seed: int, folder: P
     yield "tanh", relative_error(run(flax_file), tanh), tolerance
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--mixfold", type=Path, default=Path("target/release/mixfold"), help="the program")
-    parser.add_argument("--models", nargs="+", default=MODELS, metavar="NAME")
-    parser.add_argument("--images", type=int, default=3, metavar="N", help="batch size")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-
-    images = random_images(args.images, 224, args.seed)
-    rows, failed = [], False
-    with tempfile.TemporaryDirectory() as folder:
-        for name in args.models:
-            try:
-                for check, error, allowed in compare(args.mixfold, name, images, args.seed, Path(folder)):
-                    passed = error <= allowed
-                    failed |= not passed
-                    rows.append((name, check, f"{error:.2e}", f"{allowed:.2e}", "ok" if passed else "FAILED"))
-            except (RunFailed, OSError) as error:
-                failed = True
-                rows.append((name, "run", "-", "-", "FAILED"))
-                print(error, file=sys.stderr)
-
-    print()
-    for row in [("model", "comparison", "error", "allowed", ""), *rows]:
-        print("{:<16}{:<12}{:>10}{:>10}  {}".format(*row))
-    return int(failed)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(comparison.main(__doc__.split("\n\n")[0], MODELS, compare))

@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+"""Compare `mixfold run` and `mixfold fold` with PyTorch on RepMLPNets with random weights.
+
+    cargo build --release -p mixfold
+    python repmlpnet_parity.py --mixfold target/release/mixfold
+
+For each model, a network in train form (`repmlpnet.py`) with random weights and BatchNorm statistics
+gives logits, with which three others are compared:
+
+* train: mixfold's, on the file of the train form;
+* deploy: mixfold's, on the file that `mixfold fold` makes of it;
+* fold: PyTorch's in deploy form, on that folded file, which must have exactly its tensors.
+
+The error of a comparison is max |ours - theirs| / max |theirs|. The network has the exact GELU, so the
+error may also be at most a quarter of the distance to the tanh one.
+Exits with 1 if any comparison fails or the program does.
+
+Needs torch (CPU), numpy and safetensors.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import comparison
+import numpy as np
+import torch
+from comparison import Comparison, RunFailed, call, mixfold_logits, random_images, relative_error
+from repmlpnet import VARIANTS, Config, RepMlpNet
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+TOLERANCE = 1e-4
+
+
+@torch.no_grad()
+def random_model(config: Config, seed: int) -> RepMlpNet:
+    """A network in train form in which nothing is zero and every part shows in the logits.
+
+    Weights have unit gain (the gates and the head 4), scales are about 1, biases 0.2. The statistics are
+    those of random images, displaced by 0.2, so that activations stay ordinary but are not normalised.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator)
+
+    model = RepMlpNet(config)
+    for name, value in model.named_parameters():
+        if value.ndim > 1:
+            gain = 4 if ".gp." in name or name.startswith("head.") else 1
+            value.copy_(noise(value) * gain / value[0].numel() ** 0.5)
+        elif name.endswith("weight"):
+            value.copy_(1 + 0.2 * noise(value))
+        else:
+            value.copy_(0.2 * noise(value))
+
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    model.train()(random_images(2, config.image, seed + 1))
+    for norm in norms:
+        norm.running_mean += 0.2 * noise(norm.running_mean) * norm.running_var.sqrt()
+        norm.running_var *= torch.exp(0.2 * noise(norm.running_var))
+    return model.eval()
+
+
+def torch_logits(model: RepMlpNet, images: torch.Tensor, gelu: str = "none") -> np.ndarray:
+    """PyTorch's logits with the GELU `none` (exact) or `tanh`."""
+    for module in model.modules():
+        if isinstance(module, nn.GELU):
+            module.approximate = gelu
+    with torch.inference_mode():
+        return model.eval()(images).numpy()
+
+
+def deploy_model(config: Config, path: Path) -> RepMlpNet:
+    """The network in deploy form with the weights of a file."""
+    model = RepMlpNet(config, deploy=True)
+    try:
+        model.load_state_dict(load_file(path), strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise RunFailed(f"{path.name}: not a RepMLPNet in deploy form: {error}") from error
+    return model
+
+
+def compare(args: argparse.Namespace, name: str, folder: Path) -> Iterator[Comparison]:
+    """The comparisons of one model, as they are made."""
+    config = VARIANTS[name]
+    images = random_images(args.images, config.image, args.seed)
+    model = random_model(config, args.seed)
+    train_file, deploy_file, input_file = (
+        folder / file for file in ("train.safetensors", "deploy.safetensors", "X.npy")
+    )
+    save_file(model.state_dict(), train_file)
+    deploy_file.unlink(missing_ok=True)
+    np.save(input_file, images.numpy())
+
+    tanh, exact = torch_logits(model, images, "tanh"), torch_logits(model, images)
+    distance = relative_error(tanh, exact)
+    print(
+        f"{name}: max |logit| {np.abs(exact).max():.2f}, standard deviation {exact.std():.2f} over all"
+        f" and {exact.std(axis=0).mean():.2f} between images, tanh from exact {distance:.1e}"
+    )
+    tolerance = min(TOLERANCE, distance / 4)
+
+    def run(weights: Path) -> np.ndarray:
+        return mixfold_logits(args.mixfold, name, weights, input_file, exact.shape)
+
+    yield "train", relative_error(run(train_file), exact), tolerance
+    call(args.mixfold, "fold", "--model", name, train_file, deploy_file)
+    yield "deploy", relative_error(run(deploy_file), exact), tolerance
+    folded = torch_logits(deploy_model(config, deploy_file), images)
+    yield "fold", relative_error(folded, exact), tolerance
+
+
+if __name__ == "__main__":
+    sys.exit(comparison.main(__doc__.split("\n\n")[0], list(VARIANTS), compare))
