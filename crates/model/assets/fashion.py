@@ -2,9 +2,9 @@
 
 A script derives a class from `Run` that builds its model, and calls `main` with it.
 
-The weights, and running statistics if there are any, are an exponential moving average over the
-training steps, rounded to binary16; every accuracy printed or stored is that of the rounded weights,
-computed in binary32.
+The weights are an exponential moving average over the training steps, rounded to binary16; every
+accuracy printed or stored is that of the rounded weights, computed in binary32. The running statistics
+of a batch norm are those that training images have with the averaged weights.
 
 The 60,000 training images are split once, by the seed, into 55,000 to learn from and 5,000 to
 choose by. The test images are read only when `--output` asks for a file, after the choice is made.
@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 CLASSES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -43,6 +43,7 @@ GRADIENT_NORM = 1.0
 LABEL_SMOOTHING = 0.05
 MAX_SHIFT = 1
 EMA_DECAY = 0.999
+STATISTICS_BATCHES = 100
 
 
 def read_idx(path: Path) -> torch.Tensor:
@@ -178,6 +179,7 @@ class Run(ABC):
                 self.average.update_parameters(self.model)
                 total += loss.item()
 
+            self.measure_statistics()
             weights = in_binary16(self.average.module, self.model)
             candidate.load_state_dict(weights)
             right = correct(logits(candidate, self.validation[0]), self.validation[1])
@@ -189,6 +191,11 @@ class Run(ABC):
                 flush=True,
             )
         return best, best_right
+
+    def measure_statistics(self) -> None:
+        """Running statistics of the averaged weights: those that were averaged with them lag behind."""
+        images = self.images[: STATISTICS_BATCHES * BATCH].split(BATCH)
+        update_bn((self.normalise(batch) for batch in images), self.average)
 
     def test(self, weights: dict[str, torch.Tensor]) -> float:
         """Accuracy of `weights` on the 10,000 test images."""

@@ -32,7 +32,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-TOLERANCE = 1e-4
+TOLERANCE = 2e-5
 
 
 @torch.no_grad()
