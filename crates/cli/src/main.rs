@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mixfold_simd::env;
 
-use commands::{bench, classify, eval, inspect, models, run};
+use commands::{bench, classify, demo, eval, fold, inspect, models, run};
 use error::{CliError, Outcome};
 use output::Output;
 
@@ -42,9 +42,11 @@ enum Command {
     Classify(classify::Args),
     Eval(eval::Args),
     Run(run::Args),
+    Fold(fold::Args),
     Inspect(inspect::Args),
     Models(models::Args),
     Bench(bench::Args),
+    Demo(demo::Args),
 }
 
 fn environment() -> String {
@@ -77,9 +79,11 @@ fn execute(command: &Command, out: &mut Output) -> Result<Outcome, CliError> {
         Command::Classify(args) => classify::run(args, out),
         Command::Eval(args) => eval::run(args, out),
         Command::Run(args) => run::run(args, out),
+        Command::Fold(args) => fold::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Models(args) => models::run(args, out),
         Command::Bench(args) => bench::run(args, out),
+        Command::Demo(args) => demo::run(args, out),
     }
 }
 

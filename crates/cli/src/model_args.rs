@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use mixfold_gemm::Context;
-use mixfold_model::{Gelu, Loader, Model, registry};
+use mixfold_model::{Form, Gelu, Loader, Model, registry};
 
 use crate::error::CliError;
 
@@ -15,13 +15,25 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
-    /// Weights: safetensors with timm's names, or npz with the official Flax names
+    /// Weights: safetensors with timm's names (RepMLPNet: the official ones), or npz with the official
+    /// Flax names
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
     /// GELU to compute [default: erf for timm's weights, tanh for Flax's]
     #[arg(long, value_name = "WHICH")]
     gelu: Option<GeluArg>,
+
+    /// Form to run a RepMLPNet in: deploy folds the convolutions of weights in train form when they
+    /// are loaded, train keeps them [default: deploy]
+    #[arg(long, value_name = "FORM")]
+    form: Option<FormArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormArg {
+    Train,
+    Deploy,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -57,8 +69,14 @@ impl ModelArgs {
                 GeluArg::Tanh => Gelu::Tanh,
             });
         }
-        match (self.model.as_deref(), &self.weights) {
-            (Some(name), Some(weights)) => Ok(loader.load(name, weights)?),
+        if let Some(form) = self.form {
+            loader = loader.form(match form {
+                FormArg::Train => Form::Train,
+                FormArg::Deploy => Form::Deploy,
+            });
+        }
+        let model = match (self.model.as_deref(), &self.weights) {
+            (Some(name), Some(weights)) => loader.load(name, weights).map_err(CliError::from),
             (None, Some(weights)) => Ok(loader.detect(weights)?),
             (name, None) => {
                 let name = name.unwrap_or(registry::DEFAULT);
@@ -67,6 +85,12 @@ impl ModelArgs {
                     _ => Ok(loader.embedded(name)?),
                 }
             }
+        }?;
+        match self.form {
+            Some(_) if model.form().is_none() => {
+                Err(CliError::Usage(format!("--form: {} has one form only", model.name())))
+            }
+            _ => Ok(model),
         }
     }
 }

@@ -47,7 +47,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{Config, Form};
 pub use error::{Mismatch, Misshapen, ModelError};
 pub use labels::LabelsError;
-pub use loader::{Loader, detect};
+pub use loader::{Loader, detect, form};
 pub use logits::{Logits, top};
 pub use mixer::MixerConfig;
 pub use model::{Gelu, Model};

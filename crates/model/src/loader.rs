@@ -219,6 +219,11 @@ pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
     Ok(ModelInfo { classes, ..found.clone() })
 }
 
+/// The form of the tensors in a file, if they are of a model that has two; no tensor is read.
+pub fn form(file: &Checkpoint) -> Option<Form> {
+    repmlp::recognised(file).then(|| repmlp::form(file))
+}
+
 /// The sizes that tell a family's models apart.
 fn description(config: &Config) -> String {
     match config {

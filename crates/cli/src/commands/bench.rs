@@ -63,6 +63,8 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Bench {
     model: String,
+    /// `train` or `deploy`, of a model that has both.
+    form: Option<String>,
     batch: usize,
     threads: usize,
     isa: &'static str,
@@ -198,6 +200,7 @@ impl Bench {
         let fastest = gflops(model.macs(), runs[0]);
         Bench {
             model: model.name().to_owned(),
+            form: model.form().map(|form| form.to_string()),
             batch,
             threads: ctx.workers(),
             isa: ctx.isa().name(),
@@ -213,8 +216,9 @@ impl Bench {
     }
 
     fn print(&self, out: &mut Output) -> Result<(), CliError> {
+        let form = self.form.as_ref().map_or(String::new(), |form| format!(" in {form} form"));
         out.line(format_args!(
-            "{}, batch {}, {}, {}, {}, {}",
+            "{}{form}, batch {}, {}, {}, {}, {}",
             self.model,
             self.batch,
             text::count(self.threads, "thread"),

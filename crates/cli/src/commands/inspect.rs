@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mixfold_model::registry::ModelInfo;
-use mixfold_model::{Checkpoint, ModelError, detect};
+use mixfold_model::{Checkpoint, Form, ModelError, detect, form};
 use serde::Serialize;
 
 use crate::error::{CliError, Outcome};
@@ -45,8 +45,11 @@ struct Fit {
     /// Channels, height, width.
     input: [usize; 3],
     classes: usize,
+    /// Of the form that the file has.
     parameters: u64,
     macs: u64,
+    /// `train` or `deploy`, of a model that has both.
+    form: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,7 +63,7 @@ struct Tensor<'a> {
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
     let file = Checkpoint::open(&args.file)?;
     let (model, mismatch) = match detect(&file) {
-        Ok(info) => (Some(Fit::new(&info)), None),
+        Ok(info) => (Some(Fit::new(&info, form(&file))), None),
         Err(ModelError::Undetected { reason, .. }) => (None, Some(reason)),
         Err(error) => (None, Some(CliError::from(error).to_string())),
     };
@@ -87,14 +90,16 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
 }
 
 impl Fit {
-    fn new(info: &ModelInfo) -> Self {
+    fn new(info: &ModelInfo, form: Option<Form>) -> Self {
+        let of_file = form.unwrap_or(Form::Deploy);
         Fit {
             name: info.name,
             family: info.family(),
             input: info.config.input(),
             classes: info.classes,
-            parameters: info.parameters(),
-            macs: info.macs(),
+            parameters: info.config.parameters(info.classes, of_file),
+            macs: info.config.macs(info.classes, of_file),
+            form: form.map(|form| form.to_string()),
         }
     }
 }
@@ -107,6 +112,9 @@ impl Inspection<'_> {
         add("format", self.format.clone());
         if let Some(fit) = &self.model {
             add("model", format!("{} ({})", fit.name, fit.family));
+            if let Some(form) = &fit.form {
+                add("form", form.clone());
+            }
             add("input", text::shape(&fit.input));
             add("classes", fit.classes.to_string());
             add("parameters", text::grouped(fit.parameters));

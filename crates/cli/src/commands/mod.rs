@@ -2,7 +2,9 @@
 
 pub(crate) mod bench;
 pub(crate) mod classify;
+pub(crate) mod demo;
 pub(crate) mod eval;
+pub(crate) mod fold;
 pub(crate) mod inspect;
 pub(crate) mod models;
 pub(crate) mod run;

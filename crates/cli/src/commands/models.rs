@@ -10,7 +10,8 @@ use crate::text::{self, Align};
 /// List the models
 ///
 /// Parameters, and multiply-adds (MACs) of convolutions and matrices for one image, are those with
-/// the usual number of classes; weights of another number of classes can be loaded too.
+/// the usual number of classes; weights of another number of classes can be loaded too. A RepMLPNet has
+/// two forms: its first line is about the deploy form.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Print a JSON list
@@ -25,8 +26,11 @@ struct Listed {
     /// Channels, height, width.
     input: [usize; 3],
     classes: usize,
+    /// Of the deploy form, if there are two.
     parameters: u64,
     macs: u64,
+    train_parameters: Option<u64>,
+    train_macs: Option<u64>,
     /// Whether its weights are part of the program.
     embedded: bool,
     verified: &'static str,
@@ -39,8 +43,8 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
         return Ok(Outcome::Complete);
     }
     let header = ["MODEL", "FAMILY", "INPUT", "CLASSES", "PARAMETERS", "MACS", "VERIFIED AGAINST"];
-    let rows: Vec<_> =
-        [header.map(String::from)].into_iter().chain(models.iter().map(Listed::row)).collect();
+    let rows = [header.map(String::from)].into_iter();
+    let rows: Vec<_> = rows.chain(models.iter().flat_map(Listed::rows)).collect();
     use Align::{Left, Right};
     out.table([Left, Left, Right, Right, Right, Right, Left], &rows)?;
     out.line("")?;
@@ -59,13 +63,16 @@ impl Listed {
             classes: info.classes,
             parameters: info.parameters(),
             macs: info.macs(),
+            train_parameters: info.train_parameters(),
+            train_macs: info.train_macs(),
             embedded: info.is_embedded(),
             verified: info.verified,
         }
     }
 
-    fn row(&self) -> [String; 7] {
-        [
+    /// A row, and one for the train form if there is one.
+    fn rows(&self) -> Vec<[String; 7]> {
+        let mut rows = vec![[
             self.name.into(),
             self.family.into(),
             text::shape(&self.input),
@@ -73,6 +80,13 @@ impl Listed {
             text::metric(self.parameters),
             text::metric(self.macs),
             self.verified.into(),
-        ]
+        ]];
+        if let (Some(parameters), Some(macs)) = (self.train_parameters, self.train_macs) {
+            let mut row: [String; 7] = Default::default();
+            row[0] = "  in train form".into();
+            (row[4], row[5]) = (text::metric(parameters), text::metric(macs));
+            rows.push(row);
+        }
+        rows
     }
 }

@@ -10,5 +10,5 @@ mod read;
 pub(crate) mod report;
 
 pub use config::{RepMlpNetConfig, RepMlpNetStage};
-pub(crate) use names::{detect, recognised};
+pub(crate) use names::{detect, form, recognised};
 pub(crate) use net::RepMlpNet;
