@@ -33,14 +33,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 TOLERANCE = 2e-5
+BRANCH_NORMS = (".fc3_bn.", ".repconv", ".ffn_fc2.bn.")
 
 
 @torch.no_grad()
 def random_model(config: Config, seed: int) -> RepMlpNet:
     """A network in train form in which nothing is zero and every part shows in the logits.
 
-    Weights have unit gain (the gates and the head 4), scales are about 1, biases 0.2. The statistics are
-    those of random images, displaced by 0.2, so that activations stay ordinary but are not normalised.
+    Weights have unit gain (the gates and the head 4), scales are about 1, biases 0.2. What the residual
+    branches add has a scale of 0.25, as in a trained network: otherwise dozens of units in a row magnify
+    every rounding. The statistics are those of random images, displaced by 0.2, so that activations stay
+    ordinary but are not normalised.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -53,7 +56,8 @@ def random_model(config: Config, seed: int) -> RepMlpNet:
             gain = 4 if ".gp." in name or name.startswith("head.") else 1
             value.copy_(noise(value) * gain / value[0].numel() ** 0.5)
         elif name.endswith("weight"):
-            value.copy_(1 + 0.2 * noise(value))
+            branch = any(part in name for part in BRANCH_NORMS)
+            value.copy_((1 + 0.2 * noise(value)) * (0.25 if branch else 1))
         else:
             value.copy_(0.2 * noise(value))
 
