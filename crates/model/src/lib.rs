@@ -61,3 +61,8 @@ pub use repmlp::{RepMlpNetConfig, RepMlpNetStage};
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/getting-started.md")]
 pub struct GettingStarted;
+
+/// The examples of the documentation, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/repmlp.md")]
+pub struct RepMlp;

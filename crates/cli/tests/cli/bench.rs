@@ -18,6 +18,7 @@ fn bench(options: &[&str]) -> Value {
             "images_per_s_median",
             "gflops",
             "fma_peak_gflops",
+            "form",
             "peak_fraction",
             "phases",
         ])

@@ -19,7 +19,7 @@ fn a_file_that_fits() {
     assert_eq!((&json["format"], &json["mismatch"]), (&"safetensors".into(), &().into()));
     let info = registry::model("mixer_fashion").unwrap();
     let model = &json["model"];
-    let expected = ["name", "family", "input", "classes", "parameters", "macs"];
+    let expected = ["name", "form", "family", "input", "classes", "parameters", "macs"];
     assert_eq!(keys(model), sorted(expected));
     assert_eq!(model["name"], "mixer_fashion");
     assert_eq!(model["input"], serde_json::json!([1, 28, 28]));

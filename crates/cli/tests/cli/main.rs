@@ -4,6 +4,7 @@ mod bench;
 mod classify;
 mod conventions;
 mod eval;
+mod fold;
 mod inspect;
 mod models;
 mod run;

@@ -17,6 +17,8 @@ fn all_models_are_listed() {
                 "classes",
                 "parameters",
                 "macs",
+                "train_parameters",
+                "train_macs",
                 "embedded",
                 "verified"
             ])
@@ -24,6 +26,8 @@ fn all_models_are_listed() {
         assert_eq!(listed["name"], info.name);
         assert_eq!(listed["parameters"], info.parameters());
         assert_eq!(listed["macs"], info.macs());
+        assert_eq!(listed["train_parameters"].as_u64(), info.train_parameters());
+        assert_eq!(listed["train_macs"].as_u64(), info.train_macs());
         assert_eq!(listed["embedded"], info.is_embedded());
         assert_eq!(listed["verified"], info.verified);
     }
