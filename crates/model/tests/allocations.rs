@@ -51,7 +51,7 @@ fn on_the_calling_thread() {
 #[cfg(feature = "rayon")]
 mod on_threads {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Barrier, Mutex};
 
     use mixfold_gemm::{Context, Pool, Rayon};
     use mixfold_model::{Loader, Model};
@@ -81,6 +81,11 @@ mod on_threads {
         const RUNS: usize = 50;
         let calls = Arc::new(AtomicUsize::new(0));
         let pool = Arc::new(Rayon::with_threads(2).unwrap());
+        // Both threads are there and have what they need for themselves.
+        let meeting = Barrier::new(2);
+        pool.run(&|| {
+            meeting.wait();
+        });
         let ctx = Context::new().with_pool(Counted { pool: pool.clone(), calls: calls.clone() });
         let model = load(&Loader::new().context(ctx), CONFIG, 7);
         for batch in [1, 4, 8, 9, 11, 16] {
