@@ -289,6 +289,10 @@ fn kernel() {
     assert!(data.iter().all(|x| x.is_nan()), "an output was touched");
     let text = error.to_string();
     assert!(text.contains(&packed.to_string()) && text.contains(&wanted.to_string()), "{text}");
+    for isa in isas_under_test() {
+        let KernelId { rows, cols, .. } = KernelId::of::<f64>(isa);
+        assert_eq!(KernelId::of::<f64>(isa).to_string(), format!("{isa}-f64-{rows}x{cols}"));
+    }
 }
 
 /// Sizes that only a matrix without elements can have take no time and touch nothing.
