@@ -3,6 +3,7 @@
 use mixfold_model::{Checkpoint, Config, MixerConfig, ModelError, ModelInfo, detect, registry};
 use tempfile::TempDir;
 
+use crate::common;
 use crate::common::files::{self, flax_name};
 
 type Shapes = Vec<(String, Vec<usize>)>;
@@ -77,6 +78,19 @@ fn every_registered_model() {
             }
         }
     }
+}
+
+/// Lengths of 1 do not count in the oldest checkpoints, but those of a kernel: the one channel of grey
+/// images is among them.
+#[test]
+fn grey_images_in_the_oldest_names() {
+    let legacy: Vec<_> = common::tensors(&registered("mixer_fashion"), 10)
+        .iter()
+        .map(files::legacy)
+        .map(|tensor| (tensor.name, tensor.shape))
+        .collect();
+    let found = detected(&legacy).unwrap();
+    assert_eq!((found.name, found.classes), ("mixer_fashion", 10));
 }
 
 /// The reason why a file is of no model.
