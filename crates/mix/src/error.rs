@@ -88,11 +88,11 @@ pub enum MixError {
         /// The instruction set of the context.
         wanted: &'static str,
     },
-    /// The image cannot be cut into patches.
+    /// The image cannot be cut into patches, or the map into partitions.
     Patches {
-        /// Height and width of the image.
+        /// Height and width of the image or map.
         image: (usize, usize),
-        /// Height and width of a patch.
+        /// Height and width of a patch or partition.
         patch: (usize, usize),
     },
     /// The rows of a convolution's weight are not made of whole kernels, or a side of these is 0.

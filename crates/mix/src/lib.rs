@@ -11,7 +11,8 @@
 //! [`AxisLinear`] and [`AxisMlp`] describe such a layer; packing gives an [`AxisOp`], which runs in
 //! place or from one buffer to another. The hidden tensor of a perceptron is never written to
 //! memory as a whole: a panel or chunk of it is used while it is in the cache. [`PatchEmbed`],
-//! [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two ends.
+//! [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two ends;
+//! [`Partitions`] are maps cut into maps of their own.
 //!
 //! # Same bits
 //! Results do not depend on the number of threads, on the position in `outer` (the batch), on the
@@ -29,6 +30,7 @@ mod mean;
 mod norm;
 mod op;
 mod outer;
+mod partition;
 mod patch;
 mod right;
 mod task;
@@ -41,4 +43,5 @@ pub use mean::mean_axis;
 pub use norm::Norm;
 pub use op::{AxisOp, Gated, Side};
 pub use outer::{add_gated, add_outer};
+pub use partition::Partitions;
 pub use patch::PatchEmbed;

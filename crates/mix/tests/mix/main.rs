@@ -11,5 +11,6 @@ mod mean;
 mod norm;
 mod operators;
 mod outer;
+mod partition;
 mod patch;
 mod special;
