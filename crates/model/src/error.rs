@@ -100,7 +100,7 @@ pub enum ModelError {
     /// A buffer has another length than the plan needs.
     #[error("{what} has {found} elements, expected {expected}")]
     Length {
-        /// `images` or `logits`
+        /// `images` or `logits`; of a block, `input` or `output`.
         what: &'static str,
         /// Elements needed.
         expected: usize,

@@ -19,7 +19,8 @@
 //! ```
 //!
 //! A [`Model`] is shared by threads; a [`Plan`] is a thread's own. [`Checkpoint`] reads tensors,
-//! [`preprocess`] prepares images, [`registry`] lists the models. All arithmetic is that of
+//! [`preprocess`] prepares images, [`registry`] lists the models. [`RepMlpBlock`] is a part for
+//! networks of your own. All arithmetic is that of
 //! `mixfold-mix`; nothing here is hot.
 
 #![forbid(unsafe_code)]
@@ -55,7 +56,9 @@ pub use network::{Layer, Phase};
 pub use plan::Plan;
 pub use preprocess::{Images, Preprocess, PreprocessError};
 pub use registry::ModelInfo;
-pub use repmlp::{RepMlpNetConfig, RepMlpNetStage};
+pub use repmlp::{
+    FoldedTensor, RepMlpBlock, RepMlpBlockConfig, RepMlpBlockPlan, RepMlpNetConfig, RepMlpNetStage,
+};
 
 /// The examples of the documentation, compiled.
 #[cfg(doctest)]

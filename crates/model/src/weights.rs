@@ -104,6 +104,22 @@ impl<'a> Weights<'a> {
         Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
     }
 
+    /// Those of a part of a file: tensors whose names do not begin with `prefix` do not matter.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] with all differences.
+    pub(crate) fn find_among(
+        file: &'a mut Checkpoint,
+        model: &str,
+        prefix: &str,
+        specs: Vec<Spec>,
+    ) -> Result<Self, ModelError> {
+        let mut mismatch = compare(file, &specs, false);
+        mismatch.unexpected.retain(|name| name.starts_with(prefix));
+        mismatch.into_result(file, model)?;
+        Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
+    }
+
     /// Values that depend on `seed` alone, see [`random`].
     pub(crate) fn random(specs: Vec<Spec>, seed: u64) -> Self {
         Weights { source: Source::Random { seed }, specs, stored: Vec::new() }

@@ -173,7 +173,7 @@ impl RepMlpNetConfig {
 }
 
 /// Elements of the tensors that are trained.
-fn trained(specs: &[Spec]) -> u64 {
+pub(super) fn trained(specs: &[Spec]) -> u64 {
     let trained = specs.iter().filter(|spec| !spec.optional && !spec.name.contains(".running_"));
     trained.fold(0, |count: u64, spec| {
         let elements = spec.shape.iter().fold(1, |n: u64, &len| n.saturating_mul(len as u64));

@@ -1,6 +1,9 @@
 //! RepMLP (Ding et al., 2021 and 2022): fully connected layers over the places of a map, trained with
 //! convolutions beside them that are folded in afterwards.
 
+mod block;
+mod block_config;
+mod block_read;
 mod config;
 pub(crate) mod convert;
 mod local;
@@ -9,6 +12,8 @@ mod net;
 mod read;
 pub(crate) mod report;
 
+pub use block::{FoldedTensor, RepMlpBlock, RepMlpBlockPlan};
+pub use block_config::RepMlpBlockConfig;
 pub use config::{RepMlpNetConfig, RepMlpNetStage};
 pub(crate) use names::{detect, form, recognised};
 pub(crate) use net::RepMlpNet;

@@ -25,7 +25,7 @@ pub(crate) fn unit(stage: usize, number: usize) -> String {
 
 /// All tensors of a RepMLPNet with a head of `classes`.
 pub(crate) fn specs(config: &RepMlpNetConfig, classes: usize, form: Form) -> Vec<Spec> {
-    let mut specs = Specs(Vec::new());
+    let mut specs = Specs::default();
     let first = config.stages.first().map_or(0, |stage| stage.channels);
     specs.conv_bn("conv_embedding", [first, config.image_channels, config.patch, config.patch]);
     for (i, stage) in config.stages.iter().enumerate() {
@@ -50,21 +50,27 @@ pub(crate) fn unit_specs(
     number: usize,
     form: Form,
 ) -> Vec<Spec> {
-    let mut specs = Specs(Vec::new());
+    let mut specs = Specs::default();
     specs.unit(&unit(stage, number), config, stage, form);
     specs.0
 }
 
-struct Specs(Vec<Spec>);
+/// Tensors, one after the other.
+#[derive(Default)]
+pub(super) struct Specs(Vec<Spec>);
 
 impl Specs {
-    fn add(&mut self, name: String, shape: &[usize]) {
+    pub(super) fn into_inner(self) -> Vec<Spec> {
+        self.0
+    }
+
+    pub(super) fn add(&mut self, name: String, shape: &[usize]) {
         let file_name = name.clone();
         let (shape, layout) = (shape.to_vec(), Layout::Same);
         self.0.push(Spec { name, shape, file_name, layout, optional: false });
     }
 
-    fn norm(&mut self, module: &str, channels: usize) {
+    pub(super) fn norm(&mut self, module: &str, channels: usize) {
         for parameter in ["weight", "bias", "running_mean", "running_var"] {
             self.add(format!("{module}.{parameter}"), &[channels]);
         }
@@ -73,7 +79,7 @@ impl Specs {
         self.0.last_mut().expect("just added").optional = true;
     }
 
-    fn conv_bn(&mut self, module: &str, shape: [usize; 4]) {
+    pub(super) fn conv_bn(&mut self, module: &str, shape: [usize; 4]) {
         self.add(format!("{module}.conv.weight"), &shape);
         self.norm(&format!("{module}.bn"), shape[0]);
     }

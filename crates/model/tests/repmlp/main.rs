@@ -3,5 +3,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod block_errors;
+mod block_random;
+mod blocks;
 mod fixtures;
 mod folding;
+mod v1;

@@ -1,0 +1,116 @@
+//! Reading the layers of a RepMLP block.
+
+use super::block_config::RepMlpBlockConfig;
+use super::local::Branches;
+use super::read::{Linear, Reader};
+use crate::config::Form;
+use crate::weights::{Spec, Weights};
+use crate::{Checkpoint, ModelError};
+
+/// The weights of a block, all there and of the right shapes.
+pub(super) struct BlockWeights<'a> {
+    weights: Weights<'a>,
+    /// What stands in front of the official names, with its dot.
+    prefix: String,
+    config: RepMlpBlockConfig,
+}
+
+/// The global perceptron, with the norm of the means folded in. Its inputs and outputs are in the
+/// order of the official tensors, `[channels, down, across]`.
+pub(super) struct Global {
+    pub(super) fc1: Linear,
+    pub(super) fc2: Linear,
+}
+
+/// Finds the weights in a file, and their form.
+pub(super) fn find<'a>(
+    file: &'a mut Checkpoint,
+    prefix: &str,
+    config: &RepMlpBlockConfig,
+) -> Result<(BlockWeights<'a>, Form), ModelError> {
+    config.check()?;
+    let (model, prefix) = match prefix {
+        "" => ("a RepMLP block".to_owned(), String::new()),
+        _ => (format!("the RepMLP block `{prefix}`"), format!("{prefix}.")),
+    };
+    let form = match file.entry(&format!("{prefix}fc3.bias")) {
+        Some(_) => Form::Deploy,
+        None => Form::Train,
+    };
+    let specs = config.specs(&prefix, form);
+    let weights = Weights::find_among(file, &model, &prefix, specs)?;
+    Ok((BlockWeights { weights, prefix, config: config.clone() }, form))
+}
+
+impl BlockWeights<'_> {
+    /// The tensors of a form.
+    pub(super) fn specs(&self, form: Form) -> Vec<Spec> {
+        self.config.specs(&self.prefix, form)
+    }
+
+    /// The global perceptron of weights in the form `stored`, if there is one.
+    pub(super) fn global(&mut self, stored: Form) -> Result<Option<Global>, ModelError> {
+        if !self.config.is_cut() {
+            return Ok(None);
+        }
+        let (prefix, mut read) = (&self.prefix, Reader::new(&mut self.weights));
+        let module = format!("{prefix}fc1_fc2.fc1");
+        let mut fc1 = read.linear(&module, true)?;
+        if stored == Form::Train {
+            let norm = read.affine(&format!("{prefix}avg.bn"))?;
+            fc1.fold(&module, |fc1| fc1.preceded_by(&norm))?;
+        }
+        let fc2 = read.linear(&format!("{prefix}fc1_fc2.fc2"), true)?;
+        Ok(Some(Global { fc1, fc2 }))
+    }
+
+    /// The matrix and what stands beside it, of weights in train form.
+    pub(super) fn branches(&mut self) -> Result<Branches, ModelError> {
+        let (prefix, mut read) = (&self.prefix, Reader::new(&mut self.weights));
+        let RepMlpBlockConfig { groups, partition, kernels, .. } = &self.config;
+        let mut kernel = |size| read.kernel(&format!("{prefix}repconv{size}"), *groups);
+        let kernels = kernels.iter().map(&mut kernel).collect::<Result<_, _>>()?;
+        let module = format!("{prefix}fc3");
+        Ok(Branches {
+            fc: read.linear(&module, false)?,
+            norm: read.affine(&format!("{prefix}fc3_bn"))?,
+            module,
+            kernels,
+            groups: *groups,
+            map: *partition,
+        })
+    }
+
+    /// The matrix and bias of the deploy form, of weights in the form `stored`.
+    pub(super) fn folded(&mut self, stored: Form) -> Result<Linear, ModelError> {
+        match stored {
+            Form::Train => self.branches()?.fold(),
+            Form::Deploy => {
+                Reader::new(&mut self.weights).linear(&format!("{}fc3", self.prefix), true)
+            }
+        }
+    }
+}
+
+impl Global {
+    /// With inputs and outputs in the order `[down, across, channels]`, of so many channels and
+    /// partitions.
+    pub(super) fn by_partition(self, channels: usize, parts: usize) -> Self {
+        let Global { mut fc1, mut fc2 } = self;
+        let official = |place: usize| place % channels * parts + place / channels;
+        let inputs = channels * parts;
+        let mut row = vec![0.0; inputs];
+        for weights in fc1.weight.chunks_exact_mut(inputs) {
+            row.copy_from_slice(weights);
+            for (place, weight) in weights.iter_mut().enumerate() {
+                *weight = row[official(place)];
+            }
+        }
+        let hidden = fc1.bias.len();
+        let rows = (0..inputs).flat_map(|place| &fc2.weight[official(place) * hidden..][..hidden]);
+        let weight = rows.copied().collect();
+        let bias = (0..inputs).map(|place| fc2.bias[official(place)]).collect();
+        fc2 = Linear { weight, bias };
+        Global { fc1, fc2 }
+    }
+}
