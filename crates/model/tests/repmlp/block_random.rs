@@ -27,7 +27,7 @@ fn weights(config: &RepMlpBlockConfig, seed: u64) -> Vec<Tensor> {
         tensor += 1;
         let mut values = numbers(tensor, shape.iter().product());
         if name.ends_with("running_var") {
-            values.iter_mut().for_each(|x| *x = 1.1 + *x);
+            values.iter_mut().for_each(|x| *x += 1.1);
         }
         values
     })
