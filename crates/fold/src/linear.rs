@@ -32,11 +32,6 @@ impl<'a, T: Float> LinearMut<'a, T> {
         }
     }
 
-    /// Shapes that agree.
-    pub(crate) fn of(weight: &'a mut [T], bias: &'a mut [T], cols: usize) -> Self {
-        LinearMut { weight, bias, cols }
-    }
-
     /// Rows of the weight.
     pub fn rows(&self) -> usize {
         self.bias.len()

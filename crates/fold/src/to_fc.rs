@@ -5,7 +5,7 @@ use num_traits::Float;
 use crate::band::Band;
 use crate::number::round;
 use crate::sizes::zeros;
-use crate::{FcShape, FoldError, Geometry, Kernel, LinearMut};
+use crate::{FcShape, FoldError, Geometry, Kernel};
 
 /// The most weights that [`conv_to_fc`] makes: 2²⁸, which are 1 GiB in `f32`.
 pub const MAX_ELEMENTS: usize = 1 << 28;
@@ -20,13 +20,6 @@ pub struct Fc<T> {
     pub bias: Vec<T>,
     /// The shape of the weight.
     pub shape: FcShape,
-}
-
-impl<T: Float> Fc<T> {
-    /// The layer, to be changed in place.
-    pub fn as_mut(&mut self) -> LinearMut<'_, T> {
-        LinearMut::of(&mut self.weight, &mut self.bias, self.shape.cols)
-    }
 }
 
 /// A convolution of a map as a fully connected layer, by index.

@@ -83,10 +83,12 @@ impl Block {
             let (weight, bias, norm) = self.parameters(i, half);
             let conv = Conv::new(&weight, self.shape(half))?.groups(self.groups)?;
             let conv = if has_bias { conv.bias(&bias)? } else { conv };
-            branches = if has_norm {
-                branches.conv_bn(&conv, &norm.view())?
-            } else {
-                branches.conv(&conv)?
+            // In one step, or by way of a kernel.
+            branches = match (has_norm, i % 2) {
+                (true, 0) => branches.conv_bn(&conv, &norm.view())?,
+                (false, 0) => branches.conv(&conv)?,
+                (true, _) => branches.kernel(conv.kernel_bn(&norm.view())?)?,
+                (false, _) => branches.kernel(conv.kernel())?,
             };
         }
         for (i, has_norm) in self.identities.iter().enumerate() {

@@ -168,6 +168,7 @@ fn even() {
     );
     let error = Branches::new().conv_bn(&conv([1, 1, 1, 4]), &norm(1)).unwrap_err();
     assert_eq!(error, even([1, 4]));
+    assert_eq!(Branches::new().kernel(kernel(3, 2)).unwrap_err(), even([3, 2]));
     let same = Geometry::same(9, 9).unwrap();
     assert_eq!(conv_to_fc::<f32>(&kernel(2, 3), same), Err(even([2, 3])));
     let dilated = same.dilation([3, 1]).unwrap();

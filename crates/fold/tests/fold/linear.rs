@@ -167,7 +167,8 @@ fn into_zeros() {
     let mut zeros = fc.clone();
     zeros.weight.fill(0.0);
     zeros.bias.fill(0.0);
-    zeros.as_mut().add_conv(None, &kernel, geometry).unwrap();
+    let mut layer = LinearMut::new(&mut zeros.weight, &mut zeros.bias).unwrap();
+    layer.add_conv(None, &kernel, geometry).unwrap();
     assert_eq!(zeros, fc);
 }
 
