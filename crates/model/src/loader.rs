@@ -9,7 +9,7 @@ use crate::mixer::{Mixer, Names};
 use crate::network::Network;
 use crate::preprocess::{Color, Preprocess, TimmConfig};
 use crate::registry::ModelInfo;
-use crate::repmlp::{self, RepMlpNet, RepMlpNetStage};
+use crate::repmlp::{self, RepMlpNet, RepMlpNetConfig, RepMlpNetStage};
 use crate::{Checkpoint, Gelu, Model, ModelError, embedded, registry};
 
 /// How to load a model: with which instruction set and threads, and which GELU.
@@ -235,13 +235,21 @@ fn description(config: &Config) -> String {
             config.patch
         ),
         Config::RepMlpNet(config) => {
-            let [height, width] = config.image;
+            let RepMlpNetConfig { image: [height, width], image_channels, patch, .. } = config;
             let stages = config.stages.iter().map(|stage| {
                 let RepMlpNetStage { channels, depth, share_sets } = stage;
                 format!("{depth} units of {channels} channels in {share_sets} share-sets")
             });
             let stages = stages.collect::<Vec<_>>().join(", ");
-            format!("a RepMLPNet for images of {height} x {width} with stages of {stages}")
+            let kernels = match &config.kernels[..] {
+                [] => String::new(),
+                kernels => format!("kernels {kernels:?}, "),
+            };
+            format!(
+                "a RepMLPNet for images of {image_channels} x {height} x {width} in patches of {patch} \
+                 with stages of {stages}; {kernels}gates reduced {} times, perceptrons expanded {} times",
+                config.gate_reduction, config.ffn_expansion
+            )
         }
     }
 }

@@ -5,12 +5,15 @@ use crate::Checkpoint;
 use crate::config::Form;
 use crate::weights::{Layout, Spec};
 
-/// The bias that a fully connected layer has in deploy form only.
-const FOLDED: &str = "stages.0.0.repmlp_block.fc3.bias";
-
-/// The form of the tensors in a file.
+/// The form of the tensors in a file: deploy if more blocks have the bias of that form than the batch
+/// norm of the other one, so that a file of either form with a tensor too few or too many is taken for
+/// what it is.
 pub(crate) fn form(file: &Checkpoint) -> Form {
-    if file.entry(FOLDED).is_some() { Form::Deploy } else { Form::Train }
+    let count = |end| file.names().filter(|name| name.ends_with(end)).count();
+    match count(".repmlp_block.fc3.bias") > count(".repmlp_block.fc3_bn.weight") {
+        true => Form::Deploy,
+        false => Form::Train,
+    }
 }
 
 /// The classes of the file's head.

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each suite uses its part")]
 
 pub(crate) mod files;
+pub(crate) mod repmlpnet;
 
 use mixfold_gemm::Context;
 use mixfold_model::{Gelu, Loader, MixerConfig, Model, Preprocess};

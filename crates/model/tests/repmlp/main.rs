@@ -8,4 +8,5 @@ mod block_random;
 mod blocks;
 mod fixtures;
 mod folding;
+mod net_detection;
 mod v1;
