@@ -64,9 +64,12 @@ impl<'m> Plan<'m> {
     /// If one of the slices has another length; nothing has been written then.
     pub fn run(&mut self, images: &[f32], logits: &mut [f32]) -> Result<(), ModelError> {
         self.check(images, logits)?;
+        if self.batch == 0 {
+            return Ok(());
+        }
         let (group, split, sequential) = (self.group, self.split, &self.sequential);
         let (network, ctx) = (self.model.network(), self.model.context());
-        let (image, classes) = (network.input().iter().product::<usize>(), network.classes());
+        let (image, classes) = (images.len() / self.batch, network.classes());
         let (first, rest) = logits.split_at_mut(split * classes);
         if split > 0 {
             let first = MatMut::row_major(first, split, classes)?;
@@ -103,11 +106,11 @@ impl<'m> Plan<'m> {
         mut observe: impl FnMut(Layer, usize, &[usize], &[f32]),
     ) -> Result<(), ModelError> {
         self.check(images, logits)?;
-        let (network, ctx, group) = (self.model.network(), self.model.context(), self.group);
-        let (image, classes) = (network.input().iter().product::<usize>(), network.classes());
         if self.batch == 0 {
             return Ok(());
         }
+        let (network, ctx, group) = (self.model.network(), self.model.context(), self.group);
+        let (image, classes) = (images.len() / self.batch, network.classes());
         if self.shared.is_none() {
             self.shared = Some(network.workspace(group, ctx)?);
         }

@@ -75,6 +75,22 @@ pub(crate) fn compare(file: &Checkpoint, specs: &[Spec], squeeze: bool) -> Misma
     mismatch
 }
 
+/// Refuses a model of more blocks than the file has tensors, of which the missing ones could not be
+/// listed: there may be any number of blocks.
+///
+/// # Errors
+/// [`ModelError::Config`]
+pub(crate) fn check_blocks(file: &Checkpoint, blocks: usize) -> Result<(), ModelError> {
+    /// So many blocks are no trouble.
+    const LISTED: usize = 1000;
+    let tensors = file.names().count();
+    if blocks <= tensors.max(LISTED) {
+        return Ok(());
+    }
+    let path = file.path().display();
+    Err(ModelError::Config(format!("{blocks} blocks, {path} has {tensors} tensors")))
+}
+
 /// The tensors of a model, all there and of the right shapes.
 #[derive(Debug)]
 pub(crate) struct Weights<'a> {

@@ -19,7 +19,7 @@ pub use config::MixerConfig;
 pub(crate) use names::Names;
 
 use crate::network::{Layer, Network, Observe, Phase, Workspace};
-use crate::weights::{Weights, compare};
+use crate::weights::{Weights, check_blocks, compare};
 use crate::{Checkpoint, ModelError};
 
 /// ε of every layer norm.
@@ -50,6 +50,7 @@ impl Mixer {
         config: &MixerConfig,
     ) -> Result<Weights<'a>, ModelError> {
         config.check()?;
+        check_blocks(file, config.depth)?;
         let names = Names::of(file).unwrap_or(Names::Timm);
         let classes = names.classes(file).unwrap_or(1000);
         if classes == 0 {

@@ -19,9 +19,9 @@ pub struct RepMlpNetConfig {
     pub patch: usize,
     /// The stages, the one with the largest map first.
     pub stages: Cow<'static, [RepMlpNetStage]>,
-    /// Odd sizes of the convolutions beside each fully connected layer in train form, ascending.
+    /// Sizes of the convolutions beside each fully connected layer in train form, odd and ascending.
     pub kernels: Cow<'static, [usize]>,
-    /// Channels for each hidden unit of a gate.
+    /// Channels for each hidden unit of a gate, at most those of each stage.
     pub gate_reduction: usize,
     /// Hidden units of the perceptron along the channels for each channel.
     pub ffn_expansion: usize,
@@ -158,6 +158,10 @@ impl RepMlpNetConfig {
             "images without channels".to_owned()
         } else if let Some(kernel) = self.kernels.iter().find(|kernel| kernel.is_multiple_of(2)) {
             format!("a kernel of {kernel} x {kernel} has no centre")
+        } else if !self.kernels.is_sorted_by(|a, b| a < b) {
+            format!("kernels {:?} do not ascend", self.kernels)
+        } else if self.ffn_expansion == 0 {
+            "perceptrons without hidden units".to_owned()
         } else if let Some((i, stage)) = self.stages.iter().enumerate().find(|(_, stage)| {
             stage.channels == 0
                 || stage.share_sets == 0
@@ -165,6 +169,13 @@ impl RepMlpNetConfig {
         }) {
             let RepMlpNetStage { channels, share_sets, .. } = stage;
             format!("stage {i}: {share_sets} share-sets do not divide {channels} channels")
+        } else if let Some((i, stage)) =
+            self.stages.iter().enumerate().find(|(_, stage)| self.gate_hidden(stage.channels) == 0)
+        {
+            let (channels, reduction) = (stage.channels, self.gate_reduction);
+            format!(
+                "stage {i}: a gate of {channels} channels reduced {reduction} times has no hidden unit"
+            )
         } else {
             return Ok(());
         };

@@ -30,7 +30,7 @@ use super::read::Reader;
 use super::{RepMlpNetConfig, RepMlpNetStage};
 use crate::config::Form;
 use crate::network::{Layer, Network, Observe, Phase, Workspace};
-use crate::weights::{Weights, compare};
+use crate::weights::{Weights, check_blocks, compare};
 use crate::{Checkpoint, ModelError};
 
 /// A RepMLPNet with its weights packed.
@@ -103,6 +103,9 @@ impl RepMlpNet {
         config: &RepMlpNetConfig,
     ) -> Result<(Weights<'a>, Form), ModelError> {
         config.check()?;
+        let units =
+            config.stages.iter().fold(0, |sum: usize, stage| sum.saturating_add(stage.depth));
+        check_blocks(file, units)?;
         let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
         if classes == 0 {
             let path = file.path().display();
@@ -172,7 +175,7 @@ impl RepMlpNet {
     fn map(&self, stage: usize, batch: usize) -> Map {
         let [height, width] = self.config.map(stage);
         let channels = self.config.stages[stage].channels;
-        Map { batch, channels, places: height * width, height, width }
+        Map { batch, channels, places: self.config.places(stage), height, width }
     }
 
     fn last(&self, batch: usize) -> Map {

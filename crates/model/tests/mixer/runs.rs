@@ -97,6 +97,8 @@ fn sizes_that_cannot_run_are_refused_before_the_file_is_looked_at() {
         (MixerConfig { image_channels: 0, ..GOLDEN }, "images without channels"),
         (MixerConfig { channels: 0, ..GOLDEN }, "0 channels"),
         (MixerConfig { channels: 1, ..GOLDEN }, "1 channels"),
+        (MixerConfig { depth: 1001, ..GOLDEN }, "1001 blocks"),
+        (MixerConfig { depth: usize::MAX, ..GOLDEN }, "has 30 tensors"),
     ] {
         let error = load(config);
         assert!(matches!(error, ModelError::Config(_)), "{error}");

@@ -9,4 +9,6 @@ mod blocks;
 mod fixtures;
 mod folding;
 mod net_detection;
+mod net_mismatch;
+mod net_sizes;
 mod v1;
