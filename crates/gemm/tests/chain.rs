@@ -202,22 +202,30 @@ proptest! {
     /// Each value is asked for once, in order, and stands where `pack` puts it; columns beyond the
     /// end are 0.
     #[test]
-    fn gathering_panels_is_packing(rows in 0..50_usize, cols in 0..100_usize, seed: u64) {
+    fn gathering_panels_is_packing(
+        shape in (0..50_usize, 0..100_usize),
+        step in 1..60_usize,
+        seed: u64,
+    ) {
+        let (rows, cols) = shape;
         let x = Matrix::<f32>::new(Layout::RowMajor, rows, cols, seed);
         for isa in isas_under_test() {
+            let width = KernelId::of::<f32>(isa).cols;
             let len = panels_len(KernelId::of::<f32>(isa), rows, cols)?;
             let (mut packed, mut gathered) = (vec![f32::NAN; len], vec![f32::NAN; len]);
             PanelsMut::new(isa, &mut packed, rows, cols)?.pack(isa, x.view(), &Prologue::NONE)?;
             let mut next = (0, 0);
-            PanelsMut::new(isa, &mut gathered, rows, cols)?.gather(|row, from, values| {
+            PanelsMut::new(isa, &mut gathered, rows, cols)?.gather(step, |row, from, values| {
                 assert_eq!(next, (row, from));
-                let end = from + values.len();
-                next = if end == cols { (row + 1, 0) } else { (row, end) };
-                for (j, value) in (from..).zip(values) {
-                    *value = x.at((row, j));
+                assert_eq!(values.len(), step.min(rows - row) * width);
+                next = if from + width < cols { (row, from + width) } else { (row + step, 0) };
+                for (i, values) in (row..).zip(values.chunks_exact_mut(width)) {
+                    for (j, value) in (from..cols).zip(values) {
+                        *value = x.at((i, j));
+                    }
                 }
             });
-            prop_assert_eq!(next, (if cols > 0 { rows } else { 0 }, 0));
+            prop_assert_eq!(next, (if len > 0 { rows.next_multiple_of(step) } else { 0 }, 0));
             prop_assert!(same_bits(&packed, &gathered), "{isa}");
         }
     }

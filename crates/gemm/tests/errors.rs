@@ -316,7 +316,7 @@ fn empty_matrices_of_any_size() {
         sums.add(ctx.isa(), lhs, rhs).unwrap();
         sums.finish(ctx.isa(), &none, out()).unwrap();
         TilesMut::new(ctx.isa(), &mut [], m, k).unwrap().gather(|_, _, _: &mut [f32]| ());
-        PanelsMut::new(ctx.isa(), &mut [], k, n).unwrap().gather(|_, _, _: &mut [f32]| ());
+        PanelsMut::new(ctx.isa(), &mut [], k, n).unwrap().gather(1, |_, _, _: &mut [f32]| ());
     }
     assert_eq!(empty(many, 0).row(many - 1), Some(&[][..]));
     assert_eq!(MatMut::<f32>::new(&mut [], many, 0, 9, 1).unwrap().row_mut(5), Some(&mut [][..]));

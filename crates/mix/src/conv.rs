@@ -1,6 +1,8 @@
 //! Convolution in two dimensions, described with borrowed weights.
 
 mod op;
+mod pixels;
+mod stencil;
 mod taps;
 mod window;
 
@@ -8,8 +10,8 @@ use mixfold_gemm::{Activation, MatRef};
 use mixfold_simd::Isa;
 
 use crate::MixError;
+use stencil::Stencil;
 use taps::Taps;
-use window::Stencil;
 
 pub use op::Conv2dOp;
 
@@ -148,7 +150,7 @@ impl<'a> Conv2d<'a> {
     /// # Errors
     /// If there is not so much memory, or not as many channels can be counted.
     pub fn pack(self, isa: Isa) -> Result<Conv2dOp, MixError> {
-        let stencil = Stencil::new(self.rows, self.cols);
+        let stencil = Stencil::new(self.rows, self.cols)?;
         Conv2dOp::new(isa, self.weight, self.groups, stencil, self.bias, self.activation)
     }
 }

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use mixfold_gemm::{Context, MatRef, Scratch};
-use mixfold_mix::{Axes, AxisLinear, AxisMlp, MixError, Norm, PatchEmbed, Side, mean_axis};
+use mixfold_mix::{Axes, AxisLinear, AxisMlp, Conv2d, MixError, Norm, PatchEmbed, Side, mean_axis};
 use mixfold_simd::env;
 
 /// The system's allocator, which counts the allocations of each thread.
@@ -106,6 +106,22 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
         check("patches", &ctx, scratch, |ctx, scratch| {
             embed.apply(&images, &mut y, 2, (64, 96), ctx, scratch).unwrap();
         });
+
+        // Without gathering, with it, and with sums of several chunks of channels.
+        for (channels, kernel) in [(20, 1), (20, 3), (120, 3)] {
+            let k = channels * kernel * kernel;
+            let conv = Conv2d::new(matrix(30, k)?, (kernel, kernel))?.groups(3)?.pack(isa)?;
+            let image = (9, 20);
+            let (height, width) = conv.output(image)?;
+            let (x, mut y) =
+                (vec![1.0; 2 * 3 * channels * 180], vec![0.0; 2 * 30 * height * width]);
+            let what = format!("{kernel} x {kernel} on {channels} channels");
+            let scratch = Scratch::with_len(conv.scratch_len(2, image, &ctx)?)?;
+            check(&what, &ctx, scratch, |ctx, scratch| {
+                conv.apply(&x, &mut y, 2, image, ctx, scratch).unwrap();
+                conv.apply_add(&x, &mut y, 2, image, ctx, scratch).unwrap();
+            });
+        }
     }
     Ok(())
 }

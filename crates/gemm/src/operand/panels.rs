@@ -157,20 +157,32 @@ impl<'a, T: Element> PanelsMut<'a, T> {
         Ok(())
     }
 
-    /// Fills it by `gather(row, from, values)`, which is called for the values of a row in a panel,
-    /// from column `from` on: row after row, and in a row from the left to the right. For operands
-    /// that are no strided matrix in memory, such as the pixels under the kernel of a convolution.
-    pub fn gather(&mut self, mut gather: impl FnMut(usize, usize, &mut [T])) {
+    /// Fills it by `gather(row, from, values)`, which is called for the values of `step` rows (the
+    /// last ones may be fewer) from `row` on, in the columns of a panel from `from` on. A row takes
+    /// [`KernelId::cols`] values; those beyond the last column become 0 afterwards. The calls go
+    /// through the rows, and through the panels from the left to the right in each step.
+    ///
+    /// For operands that are no strided matrix in memory, such as the pixels under the kernel of a
+    /// convolution.
+    ///
+    /// # Panics
+    /// If `step` is 0 and there are elements.
+    pub fn gather(&mut self, step: usize, mut gather: impl FnMut(usize, usize, &mut [T])) {
         if self.data.is_empty() {
             return;
         }
         let width = self.kernel.cols;
-        for row in 0..self.k {
+        for row in (0..self.k).step_by(step) {
+            let rows = step.min(self.k - row);
             for (j, from) in (0..self.cols).step_by(width).enumerate() {
-                let values = &mut self.data[(j * self.k + row) * width..][..width];
-                let (values, beyond) = values.split_at_mut(width.min(self.cols - from));
+                let values = &mut self.data[(j * self.k + row) * width..][..rows * width];
                 gather(row, from, values);
-                beyond.fill(T::default());
+                let cols = self.cols - from;
+                if cols < width {
+                    for row in values.chunks_exact_mut(width) {
+                        row[cols..].fill(T::default());
+                    }
+                }
             }
         }
     }

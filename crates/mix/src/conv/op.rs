@@ -12,15 +12,16 @@ use mixfold_gemm::{
 };
 use mixfold_simd::Isa;
 
-use super::window::{Pixels, Sizes, Stencil};
+use super::pixels::Pixels;
+use super::stencil::{Sizes, Stencil};
 use crate::{Axes, MixError};
 
 /// Elements of a chunk of the weights, about: they stay in the second level cache while the pixels of
 /// a task pass by.
-const WEIGHTS: usize = 350_000;
+const WEIGHTS: usize = 200_000;
 /// Elements of a task's pixels and sums, about.
-const TASK: usize = 350_000;
-/// Rows of pixels of a chunk, about.
+const TASK: usize = 200_000;
+/// Rows of pixels of a chunk, at most, where a channel has not more; an eighth of it at least.
 const DEPTH: usize = 1024;
 
 /// A [`Conv2d`](super::Conv2d) with its weights packed.
@@ -76,13 +77,14 @@ impl Conv2dOp {
         let (channels, out) = (weight.cols() / taps, weight.rows() / groups);
         Axes { outer: groups, axis: channels, inner: taps }.elements()?;
         // As many chunks as are needed, of nearly equal size.
-        let most = (DEPTH.min(WEIGHTS / out.max(1)) / taps).max(1);
+        let depth = (WEIGHTS / out.max(1)).clamp(DEPTH / 8, DEPTH);
+        let most = (depth / taps).max(1);
         let step = channels.div_ceil(channels.div_ceil(most).max(1)).max(1);
         let mut weights = Vec::new();
-        for group in 0..groups {
+        for row in (0..weight.rows()).step_by(out.max(1)) {
             for first in (0..channels).step_by(step) {
                 let columns = step.min(channels - first) * taps;
-                let chunk = weight.block(group * out, first * taps, out, columns)?;
+                let chunk = weight.block(row, first * taps, out, columns)?;
                 weights.push(PackedLhs::pack(isa, chunk)?);
             }
         }
@@ -134,7 +136,8 @@ impl Conv2dOp {
 
     fn cut(&self, sizes: Sizes, batch: usize, ctx: &Context) -> Result<Cut, MixError> {
         let kernel = KernelId::of::<f32>(ctx.isa());
-        let (taps, pixels, instances) = (self.stencil.taps(), sizes.pixels(), batch * self.groups);
+        let (taps, pixels) = (self.stencil.taps(), sizes.pixels());
+        let instances = batch.saturating_mul(self.groups);
         let depth = self.step.min(self.channels) * taps;
         let most = (TASK / (depth + self.out).max(1)).max(1);
         // Tasks enough for all workers, if there are as many pixels.

@@ -32,11 +32,11 @@ impl Taps {
         self.kernel.min(self.stride / gcd(self.stride, self.dilation))
     }
 
-    /// The phase that a tap reads, and the place there of what the first output reads.
+    /// The phase that a tap reads, and the place there of what the first output reads; saturates.
     pub(super) fn place(self, tap: usize) -> (usize, usize) {
         let common = gcd(self.stride, self.dilation);
         let cycle = self.stride / common;
-        (tap % cycle, tap / cycle * (self.dilation / common))
+        (tap % cycle, (tap / cycle).saturating_mul(self.dilation / common))
     }
 
     /// Pixels of a phase that `outputs` outputs beside each other read; saturates.

@@ -11,6 +11,7 @@ use proptest::sample::select;
 use crate::bits::contexts;
 use crate::bound::{Real, U, activate, add, exact, wide};
 use crate::case::{ACTIVATIONS, assert_allowed, assert_same, dirty, numbers, sequential, view};
+use crate::special::Boundless;
 
 /// A convolution of `channels` to `out` channels in each group.
 #[derive(Clone, Debug)]
@@ -293,7 +294,7 @@ fn kernels_beyond_the_image() {
 /// Sums of several chunks of channels, of one channel with more than 1024 taps, and of none.
 #[test]
 fn long_sums() {
-    for (channels, out) in [(113, 5), (114, 5), (115, 9), (300, 20), (12, 8000)] {
+    for (channels, out) in [(113, 5), (114, 5), (115, 9), (300, 20), (40, 1700)] {
         Case { batch: 2, add: true, ..Case::same(channels, out, (5, 9), 3) }.check();
     }
     Case { groups: 2, ..Case::same(2, 3, (9, 40), 33) }.check();
@@ -339,5 +340,20 @@ fn pointwise_is_the_inside_of_padded() {
         let rows = outer.chunks_exact(11).enumerate().filter(|(i, _)| !matches!(i % 8, 0 | 7));
         let inside: Vec<f32> = rows.flat_map(|(_, row)| &row[2..9]).copied().collect();
         assert_same(&pointwise.run(&pointwise.op(isa), &x, &ctx), &inside, &isa);
+    }
+}
+
+/// Memory is for as many threads as there are tasks.
+#[test]
+fn boundless_workers() {
+    for case in [Case::same(3, 5, (9, 40), 3), Case { batch: 3, ..Case::same(2, 5, (7, 7), 1) }] {
+        for isa in env::isas_under_test() {
+            let (op, x) = (case.op(isa), case.input());
+            let ctx = Context::with_isa(isa).with_pool(Boundless);
+            let workers = op.scratch_len(case.batch, case.image, &ctx).unwrap().workers;
+            assert!(workers <= case.batch * case.image.0 * case.image.1, "{workers}");
+            let expected = case.run(&op, &x, &sequential(isa));
+            assert_same(&expected, &case.run(&op, &x, &ctx), &(isa, &case));
+        }
     }
 }

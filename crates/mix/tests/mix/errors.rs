@@ -8,9 +8,9 @@ use mixfold_simd::{Isa, env};
 
 use crate::case::{Case, NormKind, sequential, view};
 
-const MAX: usize = usize::MAX;
+pub(crate) const MAX: usize = usize::MAX;
 
-fn axes(outer: usize, axis: usize, inner: usize) -> Axes {
+pub(crate) fn axes(outer: usize, axis: usize, inner: usize) -> Axes {
     Axes { outer, axis, inner }
 }
 
@@ -343,6 +343,19 @@ fn texts() {
         (
             MixError::Patches { image: (4, 7), patch: (2, 3) },
             "an image of 4 x 7 cannot be cut into patches of 2 x 3",
+        ),
+        (
+            MixError::Kernel { columns: 10, kernel: (3, 2) },
+            "a convolution's weight with rows of 10 elements is not made of kernels of 3 x 2",
+        ),
+        (MixError::Groups { groups: 3, out: 4 }, "3 groups do not divide 4 outputs"),
+        (
+            MixError::Step { what: "stride", found: (0, 2) },
+            "a stride of 0 x 2: both must be at least 1",
+        ),
+        (
+            MixError::Reach { padded: (4, 7), reach: (5, 3) },
+            "an image of 4 x 7 with its padding is smaller than the 5 x 3 that the kernel covers",
         ),
     ] {
         assert_eq!(error.to_string(), text);

@@ -5,6 +5,7 @@ mod bits;
 mod bound;
 mod case;
 mod conv;
+mod conv_errors;
 mod errors;
 mod large;
 mod mean;

@@ -119,7 +119,7 @@ fn norms_and_means_of_zero_sizes() {
 
 /// A pool that claims more threads than there can be.
 #[derive(Debug)]
-struct Boundless;
+pub(crate) struct Boundless;
 
 impl Pool for Boundless {
     fn workers(&self) -> usize {
