@@ -3,7 +3,8 @@
 //!
 //! Start with [`gemm`]. Below it stand the parts that fused operations are made of:
 //! [`TilesMut::pack`] and [`PanelsMut::pack`] copy an operand into the layout of the micro-kernel
-//! with a norm on the way ([`Prologue`]), [`multiply`] computes a product of packed operands on one
+//! with a norm on the way ([`Prologue`]), [`TilesMut::gather`] and [`PanelsMut::gather`] do so for
+//! what is no strided matrix in memory, [`multiply`] computes a product of packed operands on one
 //! thread and writes it to a matrix or straight into the layout of the next product ([`Out`]),
 //! [`PartialSums`] does so for operands that come in pieces, and [`par_rows`], [`par_columns`] and
 //! [`for_each`] hand disjoint parts of an output to the threads of a [`Pool`].

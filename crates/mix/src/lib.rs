@@ -14,6 +14,10 @@
 //! [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two ends;
 //! [`Partitions`] are maps cut into maps of their own.
 //!
+//! [`Conv2d`] is a convolution in two dimensions on NCHW, with groups, strides, padding and dilation:
+//! a product with the weights on the left that gathers the pixels under the kernel while it packs
+//! them.
+//!
 //! # Same bits
 //! Results do not depend on the number of threads, on the position in `outer` (the batch), on the
 //! side's driver or, among fused instruction sets, on the instruction set.
