@@ -37,6 +37,12 @@ fn descriptions() {
     assert_eq!(groups.pack(isa).unwrap_err(), error);
     let groups = Conv2d::new(none, (1, 1)).unwrap().groups(MAX / 6).unwrap();
     assert_eq!(groups.pack(isa).unwrap().out(), 0);
+    // Neither outputs nor channels, in more images than can be counted with their groups.
+    let none = MatRef::row_major(&[], 0, 0).unwrap();
+    let groups = Conv2d::new(none, (1, 1)).unwrap().groups(2).unwrap().pack(isa).unwrap();
+    let (ctx, mut scratch) = (sequential(isa), Scratch::new());
+    assert_eq!(groups.apply(&[], &mut [], MAX, (2, 2), &ctx, &mut scratch), Ok(()));
+    assert!(groups.scratch_len(MAX, (2, 2), &ctx).is_ok());
     let none = MatRef::row_major(&[], 3, 0).unwrap();
     let error = Conv2d::new(none, (MAX / 2, 2)).unwrap().pack(isa).unwrap_err();
     assert!(matches!(error, MixError::Gemm(GemmError::Memory { bytes: MAX })), "{error}");
