@@ -1,6 +1,10 @@
 //! Files as other programs write them.
 
-use mixfold_model::checkpoint::{Checkpoint, CheckpointError, Dtype, Format, npy};
+use std::collections::BTreeMap;
+
+use mixfold_model::checkpoint::{
+    Checkpoint, CheckpointError, Dtype, Format, npy, write_safetensors,
+};
 
 fn fixture(name: &str) -> String {
     format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -167,4 +171,31 @@ fn npy_replaces_nothing_but_files() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     let error = npy::write(directory.path().join("absent/y.npy"), &[1], &[1.0]).unwrap_err();
     assert!(!error.to_string().contains(".mixfold-"), "the name of a temporary file: {error}");
+}
+
+#[test]
+fn a_file_is_written_the_same_every_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = 0..8;
+    let metadata: BTreeMap<_, _> = keys.map(|i| (format!("key {i}"), format!("\"{i}\""))).collect();
+    let write = |name: &str| {
+        let path = directory.path().join(name);
+        let tensor = |name: &str, dtype| (name.to_owned(), dtype, vec![2]);
+        let tensors =
+            vec![tensor("b", Dtype::F16), tensor("c", Dtype::F32), tensor("a", Dtype::F32)];
+        write_safetensors(&path, tensors, &metadata, |name, bytes| {
+            bytes.resize(if name == "b" { 4 } else { 8 }, name.as_bytes()[0]);
+            Ok::<_, CheckpointError>(())
+        })
+        .unwrap();
+        std::fs::read(path).unwrap()
+    };
+    let first = write("0");
+    // One of 8! orders, each time.
+    assert!((1..4).all(|i| write(&i.to_string()) == first));
+    let oracle = safetensors::SafeTensors::deserialize(&first).unwrap();
+    assert_eq!(oracle.tensor("c").unwrap().data(), b"cccccccc");
+    let (_, header) = safetensors::SafeTensors::read_metadata(&first).unwrap();
+    let found: BTreeMap<_, _> = header.metadata().clone().unwrap().into_iter().collect();
+    assert_eq!(found, metadata);
 }

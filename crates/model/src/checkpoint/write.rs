@@ -6,6 +6,7 @@ use std::path::Path;
 
 use safetensors::Dtype as Stored;
 use safetensors::tensor::{Metadata, TensorInfo};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::temporary::temporary_beside;
 use super::{CheckpointError, Dtype, checked_size};
@@ -18,7 +19,8 @@ pub type Tensor = (String, Dtype, Vec<usize>);
 /// tensors.
 ///
 /// The file is written beside `path` and renamed to it when it is complete, so that no reader meets
-/// half of it, and a file that stood there is lost to no failure.
+/// half of it, and a file that stood there is lost to no failure. The same arguments give the same
+/// bytes.
 ///
 /// # Errors
 /// Those of `fill`; a type that the format does not have; two tensors of one name; a shape that
@@ -81,12 +83,29 @@ fn header(
         infos.push((name.clone(), info));
         end = next;
     }
-    let metadata = metadata.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let table = Metadata::new(Some(metadata), infos).map_err(|error| invalid(error.to_string()))?;
-    let mut json = serde_json::to_vec(&table)
+    Metadata::new(None, infos.clone()).map_err(|error| invalid(error.to_string()))?;
+    let mut json = serde_json::to_vec(&Header { metadata, infos: &infos })
         .map_err(|source| CheckpointError::Header { path: path.into(), source })?;
     json.resize(json.len().next_multiple_of(8), b' ');
     Ok(([&(json.len() as u64).to_le_bytes()[..], &json].concat(), end as u64))
+}
+
+/// What the header says. The library's own type puts the metadata in an order that changes from one
+/// call to the next.
+struct Header<'a> {
+    metadata: &'a BTreeMap<String, String>,
+    infos: &'a [(String, TensorInfo)],
+}
+
+impl Serialize for Header<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1 + self.infos.len()))?;
+        map.serialize_entry("__metadata__", self.metadata)?;
+        for (name, info) in self.infos {
+            map.serialize_entry(name, info)?;
+        }
+        map.end()
+    }
 }
 
 fn size(path: &Path, name: &str, dtype: &Dtype, shape: &[usize]) -> Result<u64, CheckpointError> {
