@@ -21,7 +21,8 @@ use crate::{Checkpoint, ModelError};
 pub struct BlockReport {
     /// What the names of its tensors begin with.
     pub name: String,
-    /// Largest difference between the outputs of the two forms, on random input from −1 to 1.
+    /// Largest difference between the outputs of the two forms, on random input from −1 to 1; NaN if
+    /// one is.
     pub difference: f64,
     /// Largest output of the train form.
     pub largest: f64,
@@ -79,14 +80,19 @@ pub fn config_report(
         let [train, deploy] = outputs(branches, &input, ctx)?;
         let distance = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
         Ok(BlockReport {
-            difference: train.iter().zip(&deploy).map(distance).fold(0.0, f64::max),
-            largest: train.iter().map(|&y| f64::from(y).abs()).fold(0.0, f64::max),
+            difference: largest(train.iter().zip(&deploy).map(distance)),
+            largest: largest(train.iter().map(|&y| f64::from(y).abs())),
             train: Size::of(config, stage, Form::Train),
             deploy: Size::of(config, stage, Form::Deploy),
             name,
         })
     };
     blocks(config).into_iter().map(report).collect()
+}
+
+/// The largest of values that are not negative; NaN if there is one.
+fn largest(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |most, x| if x > most || x.is_nan() { x } else { most })
 }
 
 /// What the branches and what the folded layer make of an input, `[channels, height, width]`.
