@@ -56,6 +56,11 @@ pub(crate) enum CliError {
     Labels { path: PathBuf, images: usize, labels: PathBuf, found: usize },
     #[error("{path}: the label of image {image} is {label}, {model} has {classes} classes")]
     Label { path: PathBuf, image: usize, label: u8, model: String, classes: usize },
+    #[error(
+        "the two forms of {model} differ by {relative:.1e} of the largest logit, more than \
+         {allowed:.0e}: please report this"
+    )]
+    Forms { model: String, relative: f64, allowed: f64 },
     #[error("standard output: {0}")]
     Output(io::Error),
 }

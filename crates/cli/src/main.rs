@@ -15,6 +15,7 @@ mod error;
 mod idx;
 mod image_files;
 mod model_args;
+mod numbers;
 mod output;
 mod preprocess_args;
 mod progress;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use mixfold_gemm::Context;
-use mixfold_model::{Form, Gelu, Loader, Model, registry};
+use mixfold_model::{Checkpoint, Form, Gelu, Loader, Model, detect, registry};
 
 use crate::error::CliError;
 
@@ -24,8 +24,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "WHICH")]
     gelu: Option<GeluArg>,
 
-    /// Form to run a RepMLPNet in: deploy folds the convolutions of weights in train form when they
-    /// are loaded, train keeps them [default: deploy]
+    /// Form to run a RepMLPNet in: deploy has its convolutions folded in, of weights in train form when
+    /// they are loaded; train keeps them [default: deploy]
     #[arg(long, value_name = "FORM")]
     form: Option<FormArg>,
 }
@@ -62,6 +62,7 @@ impl ModelArgs {
         ctx: &Context,
         without_weights: impl FnOnce(&Loader, &str) -> Result<Model, CliError>,
     ) -> Result<Model, CliError> {
+        self.check_form()?;
         let mut loader = Loader::new().context(ctx.clone());
         if let Some(gelu) = self.gelu {
             loader = loader.gelu(match gelu {
@@ -75,8 +76,8 @@ impl ModelArgs {
                 FormArg::Deploy => Form::Deploy,
             });
         }
-        let model = match (self.model.as_deref(), &self.weights) {
-            (Some(name), Some(weights)) => loader.load(name, weights).map_err(CliError::from),
+        match (self.model.as_deref(), &self.weights) {
+            (Some(name), Some(weights)) => Ok(loader.load(name, weights)?),
             (None, Some(weights)) => Ok(loader.detect(weights)?),
             (name, None) => {
                 let name = name.unwrap_or(registry::DEFAULT);
@@ -85,12 +86,23 @@ impl ModelArgs {
                     _ => Ok(loader.embedded(name)?),
                 }
             }
-        }?;
-        match self.form {
-            Some(_) if model.form().is_none() => {
-                Err(CliError::Usage(format!("--form: {} has one form only", model.name())))
+        }
+    }
+
+    /// That a form is asked for of a model that has two, before anything is loaded.
+    fn check_form(&self) -> Result<(), CliError> {
+        if self.form.is_none() {
+            return Ok(());
+        }
+        let info = match (self.model.as_deref(), &self.weights) {
+            (None, Some(weights)) => Some(detect(&Checkpoint::open(weights)?)?),
+            (name, _) => registry::model(name.unwrap_or(registry::DEFAULT)).cloned(),
+        };
+        match info {
+            Some(info) if info.config.forms().is_empty() => {
+                Err(CliError::Usage(format!("{} has one form only; leave --form out", info.name)))
             }
-            _ => Ok(model),
+            _ => Ok(()),
         }
     }
 }

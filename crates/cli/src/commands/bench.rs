@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::compute::{self, Compute};
 use crate::error::{CliError, Outcome};
 use crate::model_args::ModelArgs;
+use crate::numbers::median;
 use crate::output::Output;
 use crate::text::{self, Align};
 
@@ -31,15 +32,20 @@ const LEAST_WINDOWS: usize = 20;
 /// matrices), and how much that is of the peak: the best rate of f32 multiply-adds on registers,
 /// measured between the runs on as many threads at once.
 ///
-/// Below stand the times of the model's phases, for the whole batch. They come from runs of their
-/// own in which the images follow one another and all threads share each: the sum of the phases is
-/// not the time of an ordinary run, in which each thread has its own image.
+/// Below stand the times of the model's phases, for the whole batch: stem (the patches, and what
+/// halves the maps of a RepMLPNet between its stages), tokens (mixing tokens, or the places of a map),
+/// channels (mixing channels), head (all behind the last block). They come from runs of their own in
+/// which the images follow one another and all threads share each: the sum of the phases is not the
+/// time of an ordinary run, in which each thread has its own image.
 ///
 /// A model without weights gets random ones, which are as fast as others.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Example:
-  mixfold bench --model mixer_b16_224 --batch 8 --threads 1")]
+Examples:
+  mixfold bench --model mixer_b16_224 --batch 8 --threads 1
+
+  mixfold bench --model repmlpnet_b256 --form train
+      with the convolutions that the deploy form has folded in")]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -254,23 +260,5 @@ impl Bench {
 
     fn fraction(&self) -> String {
         format!("{:.1} %", 100.0 * self.peak_fraction)
-    }
-}
-
-/// The middle of sorted values, or the mean of the two in the middle.
-fn median(sorted: &[f64]) -> f64 {
-    let n = sorted.len();
-    (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(&[3.0]), 3.0);
-        assert_eq!(median(&[1.0, 2.0]), 1.5);
-        assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
     }
 }

@@ -25,7 +25,7 @@ const BATCH: usize = 16;
 #[command(after_long_help = "\
 Examples:
   mixfold classify shoe.png
-      with the model that is part of the program: clothes in grey images of 28 x 28 pixels
+      with a model that is part of the program: clothes in grey images of 28 x 28 pixels
 
   mixfold classify --weights mixer_b16_224.safetensors --labels imagenet.txt photos/
       all JPEG and PNG files in a folder and its folders

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::compute::Compute;
 use crate::error::{CliError, Outcome};
+use crate::numbers::{largest, median};
 use crate::output::Output;
 use crate::text::{self, Align};
 
@@ -16,7 +17,7 @@ const DURATION: Duration = Duration::from_millis(1500);
 
 /// The two forms agree if their logits differ by at most this much of the largest one: some hundred
 /// roundings of `f32`.
-const AGREEMENT: f32 = 1e-5;
+const AGREEMENT: f64 = 1e-5;
 
 /// Images of the Fashion-MNIST test set, each with its true class.
 const SAMPLES: [(&str, &[u8]); 12] = [
@@ -85,9 +86,9 @@ struct Described {
 #[derive(Debug, Serialize)]
 struct Agreement {
     /// Largest difference of a logit.
-    difference: f32,
-    largest_logit: f32,
-    relative: f32,
+    difference: f64,
+    largest_logit: f64,
+    relative: f64,
     same_classes: bool,
 }
 
@@ -121,16 +122,12 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
         Image { class, answers }
     };
     let demo = Demo { images: SAMPLES.into_iter().map(image).collect(), models, agreement };
-    let outcome = match demo.agreement.relative <= AGREEMENT {
-        true => Outcome::Complete,
-        false => Outcome::Partial,
-    };
     if args.json {
         out.json(&demo)?
     } else {
         demo.print(out)?
     }
-    Ok(outcome)
+    demo.agreement.check(demo.models[2].model.clone())
 }
 
 fn models(ctx: &Context) -> Result<Vec<Model>, CliError> {
@@ -168,7 +165,7 @@ fn measure(models: &[Model], inputs: &[Vec<f32>]) -> Result<(Vec<Vec<f32>>, Vec<
     }
     let speed = |seconds: &mut Vec<f64>| {
         seconds.sort_by(f64::total_cmp);
-        images as f64 / seconds[seconds.len() / 2]
+        images as f64 / median(seconds)
     };
     Ok((logits, seconds.iter_mut().map(speed).collect()))
 }
@@ -185,8 +182,8 @@ fn answer(model: &Model, logits: &[f32]) -> Vec<Answer> {
 impl Agreement {
     fn of(train: &[f32], deploy: &[f32], classes: usize) -> Self {
         let pairs = train.iter().zip(deploy);
-        let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        let largest_logit = train.iter().map(|x| x.abs()).fold(0.0, f32::max);
+        let difference = largest(pairs.map(|(&a, &b)| f64::from(a) - f64::from(b)));
+        let largest_logit = largest(train.iter().map(|&x| x.into()));
         let class = |logits: &[f32]| top(logits, 1).first().map(|first| first.0);
         let mut pairs = train.chunks_exact(classes).zip(deploy.chunks_exact(classes));
         Agreement {
@@ -194,6 +191,14 @@ impl Agreement {
             largest_logit,
             relative: difference / largest_logit,
             same_classes: pairs.all(|(a, b)| class(a) == class(b)),
+        }
+    }
+
+    /// An error if the forms do not agree, NaN included.
+    fn check(&self, model: String) -> Result<Outcome, CliError> {
+        match self.relative {
+            relative if relative <= AGREEMENT => Ok(Outcome::Complete),
+            relative => Err(CliError::Forms { model, relative, allowed: AGREEMENT }),
         }
     }
 }
@@ -244,5 +249,28 @@ impl Demo {
             "Train and deploy form: {classes}; logits differ by {difference:.1e} at most, {relative:.1e} \
              of the largest ({largest_logit:.2})."
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_agree_or_do_not() {
+        let train = [1.0, -8.0, 0.5, 2.0];
+        let with = |last: f32| Agreement::of(&train, &[1.0, -8.0, 0.5, last], 2);
+        let check = |last: f32| with(last).check("x".into());
+        // Half of the bound, and twice as much.
+        assert!(matches!(check(2.0 + 0.5e-5 * 8.0), Ok(Outcome::Complete)));
+        let Err(error) = check(2.0 + 2e-5 * 8.0) else { panic!("they differ") };
+        let expected = "the two forms of x differ by 2.0e-5 of the largest logit, more than 1e-5: \
+                        please report this";
+        assert_eq!(error.to_string(), expected);
+        for nothing in [f32::NAN, f32::INFINITY] {
+            assert!(matches!(check(nothing), Err(CliError::Forms { .. })), "{nothing}");
+        }
+        assert!(with(2.5).same_classes && with(2.5).difference == 0.5);
+        assert!(!with(0.0).same_classes);
     }
 }

@@ -1,5 +1,6 @@
 //! `mixfold fold`
 
+use std::iter::Sum;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::compute::Compute;
 use crate::error::{CliError, Outcome};
+use crate::numbers::largest;
 use crate::output::Output;
 use crate::text::{self, Align};
 
@@ -17,14 +19,16 @@ const SEED: u64 = 1;
 
 /// Fold the convolutions of a RepMLPNet into its fully connected layers
 ///
-/// Reads weights in train form and writes the deploy form with the official names, as safetensors. The
-/// file is written beside its place and renamed when it is whole. Batch norms that the official
-/// conversion leaves as they are remain; this program folds them whenever it loads weights.
+/// Reads weights in train form and writes the deploy form with the official names, as safetensors. Fully
+/// connected layers become f32, all else is copied. The file is written beside its place and renamed
+/// when it is whole. Batch norms that the official conversion leaves as they are remain; this program
+/// folds them whenever it loads weights.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
-  mixfold fold --model repmlpnet_b256 train.safetensors deploy.safetensors
-  mixfold fold train.safetensors deploy.safetensors --report
+  mixfold fold train.safetensors deploy.safetensors
+
+  mixfold fold --report --model repmlpnet_b256 train.safetensors deploy.safetensors
       also compares the two forms of each block on random input")]
 pub(crate) struct Args {
     /// Model, see `mixfold models` [default: told from the weights]
@@ -39,7 +43,7 @@ pub(crate) struct Args {
     #[arg(value_name = "OUT.safetensors")]
     output: PathBuf,
 
-    /// For each block, print the largest difference between the two forms, and their sizes
+    /// For each block, also print the largest difference between the two forms, and their sizes
     #[arg(long)]
     report: bool,
 
@@ -61,8 +65,10 @@ struct Fold {
     bytes_after: u64,
     /// Reading, folding and writing.
     seconds: f64,
-    /// For each block, if asked for.
+    /// Of each block, if asked for.
     report: Option<Vec<Block>>,
+    /// Of all blocks together, if asked for.
+    total: Option<Total>,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,14 +78,26 @@ struct Block {
     difference: f64,
     /// Largest output of the train form.
     largest: f64,
+    /// The one divided by the other.
+    relative: f64,
     train: BlockSize,
     deploy: BlockSize,
 }
 
 #[derive(Debug, Serialize)]
+struct Total {
+    /// The largest of the blocks' differences, each relative to the block's largest output.
+    relative: f64,
+    train: BlockSize,
+    deploy: BlockSize,
+}
+
+#[derive(Debug, Default, Serialize)]
 struct BlockSize {
     parameters: u64,
+    /// Multiply-adds for one image.
     macs: u64,
+    /// Of the tensors in `f32`.
     bytes: u64,
 }
 
@@ -94,6 +112,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
         true => Some(folding::fold_report(&model, &args.input, SEED, &ctx)?),
         false => None,
     };
+    let report: Option<Vec<_>> = report.map(|blocks| blocks.into_iter().map(Block::new).collect());
     let start = Instant::now();
     let folded = folding::fold_file(&model, &args.input, &args.output)?;
     let fold = Fold {
@@ -103,7 +122,8 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
         bytes_before: folded.bytes_before,
         bytes_after: folded.bytes_after,
         seconds: start.elapsed().as_secs_f64(),
-        report: report.map(|blocks| blocks.into_iter().map(Block::new).collect()),
+        total: report.as_deref().map(Total::of),
+        report,
     };
     if args.json {
         out.json(&fold)?
@@ -117,21 +137,29 @@ impl Block {
     fn new(report: BlockReport) -> Self {
         let size = |Size { parameters, macs, bytes }| BlockSize { parameters, macs, bytes };
         let BlockReport { name, difference, largest, train, deploy } = report;
-        Block { name, difference, largest, train: size(train), deploy: size(deploy) }
+        let relative = if difference == 0.0 { 0.0 } else { difference / largest };
+        let (train, deploy) = (size(train), size(deploy));
+        Block { name, difference, largest, relative, train, deploy }
     }
+}
 
-    fn row(&self) -> [String; 8] {
-        let [train, deploy] = [&self.train, &self.deploy];
-        [
-            self.name.clone(),
-            format!("{:.1e}", self.difference / self.largest),
-            text::grouped(train.parameters),
-            text::grouped(deploy.parameters),
-            text::metric(train.macs),
-            text::metric(deploy.macs),
-            text::grouped(train.bytes),
-            text::grouped(deploy.bytes),
-        ]
+impl Total {
+    fn of(blocks: &[Block]) -> Self {
+        Total {
+            relative: largest(blocks.iter().map(|block| block.relative)),
+            train: blocks.iter().map(|block| &block.train).sum(),
+            deploy: blocks.iter().map(|block| &block.deploy).sum(),
+        }
+    }
+}
+
+impl<'a> Sum<&'a BlockSize> for BlockSize {
+    fn sum<I: Iterator<Item = &'a BlockSize>>(sizes: I) -> Self {
+        sizes.fold(BlockSize::default(), |sum, size| BlockSize {
+            parameters: sum.parameters + size.parameters,
+            macs: sum.macs + size.macs,
+            bytes: sum.bytes + size.bytes,
+        })
     }
 }
 
@@ -149,31 +177,56 @@ impl Fold {
                 row("seconds", format!("{:.2}", self.seconds)),
             ],
         )?;
-        let Some(blocks) = &self.report else { return Ok(()) };
-        let total = |of: fn(&BlockSize) -> u64, form: fn(&Block) -> &BlockSize| -> u64 {
-            blocks.iter().map(|block| of(form(block))).sum()
-        };
-        let size = |form: fn(&Block) -> &BlockSize| BlockSize {
-            parameters: total(|size| size.parameters, form),
-            macs: total(|size| size.macs, form),
-            bytes: total(|size| size.bytes, form),
-        };
-        let relative = |block: &Block| block.difference / block.largest;
-        let all = Block {
-            name: "all, the largest difference".into(),
-            difference: blocks.iter().map(relative).fold(0.0, f64::max),
-            largest: 1.0,
-            train: size(|block| &block.train),
-            deploy: size(|block| &block.deploy),
-        };
+        let (Some(blocks), Some(total)) = (&self.report, &self.total) else { return Ok(()) };
         out.line("")?;
         let header =
             ["BLOCK", "DIFFERENCE", "PARAMETERS", "FOLDED", "MACS", "FOLDED", "BYTES", "FOLDED"];
-        let rows = [header.map(String::from)].into_iter();
-        let rows: Vec<_> = rows.chain(blocks.iter().chain([&all]).map(Block::row)).collect();
+        let Total { relative, train, deploy } = total;
+        let total = report_row("total; largest difference", *relative, [train, deploy]);
+        let rows = blocks
+            .iter()
+            .map(|block| report_row(&block.name, block.relative, [&block.train, &block.deploy]));
+        let rows: Vec<_> =
+            [header.map(String::from)].into_iter().chain(rows).chain([total]).collect();
         use Align::{Left, Right};
         out.table([Left, Right, Right, Right, Right, Right, Right, Right], &rows)?;
         out.line("")?;
-        out.line("Differences are relative to the largest output of the block.")
+        out.line(
+            "Difference: between the outputs of the two forms, relative to the block's largest. Bytes: \
+             of f32.",
+        )
+    }
+}
+
+/// A row of the report: of a block, or of all.
+fn report_row(name: &str, relative: f64, [train, deploy]: [&BlockSize; 2]) -> [String; 8] {
+    [
+        name.to_owned(),
+        format!("{relative:.1e}"),
+        text::grouped(train.parameters),
+        text::grouped(deploy.parameters),
+        text::metric(train.macs),
+        text::metric(deploy.macs),
+        text::grouped(train.bytes),
+        text::grouped(deploy.bytes),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(difference: f64, largest: f64, bytes: u64) -> Block {
+        let size = Size { parameters: 1, macs: 2, bytes };
+        let name = "block".into();
+        Block::new(BlockReport { name, difference, largest, train: size, deploy: size })
+    }
+
+    #[test]
+    fn totals() {
+        let total = Total::of(&[block(1.0, 4.0, 10), block(2.0, 4.0, 20), block(0.0, 0.0, 30)]);
+        let BlockSize { parameters, macs, bytes } = total.deploy;
+        assert_eq!((total.relative, parameters, macs, bytes), (0.5, 3, 6, 60));
+        assert!(Total::of(&[block(f64::NAN, 4.0, 1), block(1.0, 4.0, 1)]).relative.is_nan());
     }
 }

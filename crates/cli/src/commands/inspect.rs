@@ -13,8 +13,8 @@ use crate::text::{self, Align};
 
 /// Show what a weights file holds
 ///
-/// Prints the format, the model that the tensors fit (or why they fit none), its parameters and
-/// multiply-adds for one image, and all tensors. Only the table of contents is read.
+/// Prints the format, the model that the tensors fit (or why they fit none), the form of a RepMLPNet,
+/// parameters and multiply-adds for one image, and all tensors. Only the table of contents is read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// safetensors or npz file
@@ -50,6 +50,9 @@ struct Fit {
     macs: u64,
     /// `train` or `deploy`, of a model that has both.
     form: Option<String>,
+    /// Of the deploy form, if the file has the train form.
+    folded_parameters: Option<u64>,
+    folded_macs: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,14 +95,19 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
 impl Fit {
     fn new(info: &ModelInfo, form: Option<Form>) -> Self {
         let of_file = form.unwrap_or(Form::Deploy);
+        let parameters = |form| info.config.parameters(info.classes, form);
+        let macs = |form| info.config.macs(info.classes, form);
+        let folded = (form == Some(Form::Train)).then_some(Form::Deploy);
         Fit {
             name: info.name,
             family: info.family(),
             input: info.config.input(),
             classes: info.classes,
-            parameters: info.config.parameters(info.classes, of_file),
-            macs: info.config.macs(info.classes, of_file),
+            parameters: parameters(of_file),
+            macs: macs(of_file),
             form: form.map(|form| form.to_string()),
+            folded_parameters: folded.map(parameters),
+            folded_macs: folded.map(macs),
         }
     }
 }
@@ -117,8 +125,12 @@ impl Inspection<'_> {
             }
             add("input", text::shape(&fit.input));
             add("classes", fit.classes.to_string());
-            add("parameters", text::grouped(fit.parameters));
-            add("MACs", format!("{} per image", text::metric(fit.macs)));
+            let folded = |number: Option<String>| {
+                number.map_or(String::new(), |number| format!(", {number} when folded"))
+            };
+            let (parameters, macs) = (text::grouped(fit.parameters), text::metric(fit.macs));
+            add("parameters", parameters + &folded(fit.folded_parameters.map(text::grouped)));
+            add("MACs", format!("{macs} per image") + &folded(fit.folded_macs.map(text::metric)));
         }
         if let Some(mismatch) = &self.mismatch {
             add("model", format!("none: {mismatch}"));

@@ -11,7 +11,7 @@ use crate::text::{self, Align};
 ///
 /// Parameters, and multiply-adds (MACs) of convolutions and matrices for one image, are those with
 /// the usual number of classes; weights of another number of classes can be loaded too. A RepMLPNet has
-/// two forms: its first line is about the deploy form.
+/// two forms: in the line with its name stand the numbers of the deploy form.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Print a JSON list

@@ -25,8 +25,12 @@ Examples:
   mixfold run --model mixer_b16_224 --weights mixer_b16_224.safetensors --input x.npy --output y.npy
 
   mixfold run --input x.npy --output y.npy --dump 'blocks.*' --dump-dir tensors
-      with the model that is part of the program; also writes tensors/blocks.0.npy and so on: what
-      comes out of each block, and of the token mixing within it (blocks.0.mlp_tokens)")]
+      with a model that is part of the program; also writes tensors/blocks.0.npy and so on: what
+      comes out of each block, and of the token mixing within it (blocks.0.mlp_tokens)
+
+  mixfold run --model repmlpnet_fashion --input x.npy --output y.npy --dump '*' --dump-dir tensors
+      the same of all layers of a RepMLPNet: its units (stages.0.1), the first half of each
+      (stages.0.1.repmlp_block), what stands between stages (embeds.0)")]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -40,7 +44,7 @@ pub(crate) struct Args {
     output: PathBuf,
 
     /// Also write the intermediate tensors of this name, such as blocks.3, or of names that match,
-    /// such as 'blocks.*'; may be given several times
+    /// such as 'stages.*'; may be given several times
     #[arg(long, value_name = "PATTERN", requires = "dump_dir")]
     dump: Vec<String>,
 

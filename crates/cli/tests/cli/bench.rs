@@ -1,6 +1,7 @@
+use mixfold_model::Form;
 use serde_json::Value;
 
-use crate::{keys, mixfold, sorted, weights};
+use crate::{keys, mixfold, repmlpnet_weights, sorted, weights};
 
 /// Checks the report and returns it.
 fn bench(options: &[&str]) -> Value {
@@ -34,7 +35,16 @@ fn bench(options: &[&str]) -> Value {
     assert!((number(&report, "peak_fraction") / fraction - 1.0).abs() < 1e-9);
 
     let info = mixfold_model::registry::model(report["model"].as_str().unwrap()).unwrap();
-    let gflops = 2.0 * info.macs() as f64 * number(&report, "images_per_s") / 1e9;
+    let form = match report["form"].as_str() {
+        Some("train") => Form::Train,
+        Some("deploy") => Form::Deploy,
+        form => {
+            assert!(form.is_none() && info.config.forms().is_empty());
+            Form::Deploy
+        }
+    };
+    let macs_of_model = info.config.macs(info.classes, form) as f64;
+    let gflops = 2.0 * macs_of_model * number(&report, "images_per_s") / 1e9;
     assert!((number(&report, "gflops") / gflops - 1.0).abs() < 1e-9);
 
     let phases = report["phases"].as_array().unwrap();
@@ -47,7 +57,7 @@ fn bench(options: &[&str]) -> Value {
         positive(phase, "ms");
         macs += number(phase, "gflops") * 1e9 * number(phase, "ms") * 1e-3 / 2.0 / batch;
     }
-    assert!((macs / info.macs() as f64 - 1.0).abs() < 1e-9, "the phases are the whole model");
+    assert!((macs / macs_of_model - 1.0).abs() < 1e-9, "the phases are the whole model");
     report
 }
 
@@ -67,6 +77,31 @@ fn the_embedded_model() {
 fn a_model_without_weights() {
     let report = bench(&["--model", "mixer_s32_224", "--runs", "1", "--batch", "1"]);
     assert_eq!(report["model"], "mixer_s32_224");
+}
+
+#[test]
+fn both_forms_with_and_without_weights() {
+    let weights = repmlpnet_weights();
+    let models: [&[&str]; 3] = [
+        &["--model", "repmlpnet_t224"],
+        &["--model", "repmlpnet_fashion"],
+        &["--weights", weights.to_str().unwrap()],
+    ];
+    for model in models {
+        for (options, form) in [
+            (&["--form", "train"][..], "train"),
+            (&["--form", "deploy"], "deploy"),
+            (&[], "deploy"),
+        ] {
+            let runs = ["--runs", "1", "--batch", "1"];
+            let report = bench(&[model, options, &runs].concat());
+            assert_eq!(report["form"], form, "{model:?}");
+        }
+    }
+    assert!(bench(&["--runs", "1", "--batch", "1"])["form"].is_null());
+    let options = ["--model", "repmlpnet_fashion", "--form", "train", "--runs", "1"];
+    let text = mixfold(["bench"].iter().chain(&options)).success();
+    assert!(text.starts_with("repmlpnet_fashion in train form, batch 8, "), "{text}");
 }
 
 #[test]

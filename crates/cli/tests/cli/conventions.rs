@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use crate::{command, finish, mixfold, samples, weights};
 
-const COMMANDS: [&str; 6] = ["classify", "eval", "run", "inspect", "models", "bench"];
+const COMMANDS: [&str; 8] =
+    ["classify", "eval", "run", "fold", "inspect", "models", "bench", "demo"];
 
 #[test]
 fn help_and_version() {
@@ -24,7 +25,7 @@ fn help_and_version() {
 
 #[test]
 fn wrong_arguments_are_told_in_one_line() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 21] = [
         (&["nonsense"], "nonsense"),
         (&["classify"], "<IMAGE>"),
         (&["classify", "x.png", "--tops", "1"], "--top"),
@@ -41,6 +42,11 @@ fn wrong_arguments_are_told_in_one_line() {
         (&["run", "--input", "x", "--output", "y", "--dump", "head"], "--dump-dir"),
         (&["run", "--input", "x", "--output", "y", "--batch", "0"], "--batch"),
         (&["bench", "--model", "mixer_x"], "mixer_b16_224"),
+        (&["classify", "x.png", "--form", "folded"], "[possible values: train, deploy]"),
+        (&["fold", "in"], "<OUT.safetensors>"),
+        (&["fold", "in", "out", "--model", "repmlpnet_x"], "repmlpnet_b256"),
+        (&["fold", "in", "out", "--form", "train"], "--form"),
+        (&["demo", "--threads", "0"], "--threads"),
     ];
     for (args, hint) in cases {
         let error = mixfold(args).failure(2);
@@ -50,7 +56,7 @@ fn wrong_arguments_are_told_in_one_line() {
 
 #[test]
 fn files_that_are_not_there_are_named() {
-    let cases: [&[&str]; 7] = [
+    let cases: [&[&str]; 9] = [
         &["classify", "absent"],
         &["classify", "x.png", "--weights", "absent"],
         &["classify", "x.png", "--labels", "absent"],
@@ -58,6 +64,8 @@ fn files_that_are_not_there_are_named() {
         &["run", "--input", "absent", "--output", "y.npy"],
         &["inspect", "absent"],
         &["bench", "--weights", "absent"],
+        &["fold", "absent", "out"],
+        &["fold", "absent", "out", "--model", "repmlpnet_b256", "--report"],
     ];
     for args in cases {
         let error = mixfold(args).failure(1);
@@ -78,11 +86,13 @@ fn weights_of_another_model_are_told_in_short() {
 #[test]
 fn the_environment_chooses_the_instruction_set() {
     let samples = samples();
-    let cases: [&[&str]; 4] = [
+    let cases: [&[&str]; 6] = [
         &["classify", samples.to_str().unwrap()],
         &["eval", "--images", "absent", "--labels", "absent"],
         &["run", "--input", "absent", "--output", "y.npy"],
         &["bench", "--runs", "1"],
+        &["fold", "absent", "out"],
+        &["demo"],
     ];
     for args in cases {
         let mut command = command(args);
@@ -100,13 +110,14 @@ fn the_environment_chooses_the_instruction_set() {
 #[test]
 fn a_closed_pipe_ends_in_silence() {
     let (samples, weights) = (samples(), weights());
-    let cases: [&[&str]; 6] = [
+    let cases: [&[&str]; 7] = [
         &["--help"],
         &["models"],
         &["models", "--json"],
         &["inspect", weights.to_str().unwrap()],
         &["classify", samples.to_str().unwrap()],
         &["classify", samples.to_str().unwrap(), "--json"],
+        &["demo"],
     ];
     for args in cases {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use mixfold_model::top;
+use mixfold_model::{Form, Model, top};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::{Ran, embedded, keys, mixfold, sample_names, samples, sorted};
+use crate::{Ran, embedded, keys, mixfold, repmlpnet, sample_names, samples, sorted};
 
 /// The bytes of an IDX file.
 fn idx(shape: &[u32], elements: &[u8]) -> Vec<u8> {
@@ -83,18 +83,23 @@ impl Files {
     }
 }
 
-#[test]
-fn accuracy_is_that_of_the_library() {
-    let (_, labels) = set();
-    let model = embedded();
+/// How many of the samples a model gets right, at once and among five.
+fn correct(model: &Model, labels: &[u8]) -> [usize; 2] {
     let mut correct = [0, 0];
-    for (name, label) in sample_names().iter().zip(&labels) {
+    for (name, label) in sample_names().iter().zip(labels) {
         let images = model.preprocess().open(samples().join(name)).unwrap();
         let classes = top(model.forward(&images).unwrap().values(), 5);
         let place = classes.iter().position(|&(class, _)| class == usize::from(*label));
         correct[0] += usize::from(place == Some(0));
         correct[1] += usize::from(place.is_some());
     }
+    correct
+}
+
+#[test]
+fn accuracy_is_that_of_the_library() {
+    let (_, labels) = set();
+    let correct = correct(&embedded(), &labels);
     let expected = correct.map(|correct| correct as f64 / labels.len() as f64);
 
     let files = Files::good();
@@ -127,6 +132,18 @@ fn accuracy_is_that_of_the_library() {
     let text = files.eval(&[]).success();
     assert!(text.contains(&format!("({} of 12)", correct[0])), "{text}");
     assert!(text.contains(&format!("({} of 12)", correct[1])), "{text}");
+}
+
+#[test]
+fn both_forms_of_the_embedded_model() {
+    let (files, labels) = (Files::good(), set().1);
+    for (form, name) in [(Form::Train, "train"), (Form::Deploy, "deploy")] {
+        let options = ["--model", "repmlpnet_fashion", "--form", name, "--json"];
+        let found = files.eval(&options).json();
+        assert_eq!(found["model"], "repmlpnet_fashion");
+        let expected = correct(&repmlpnet(form), &labels).map(|n| n as f64 / 12.0);
+        assert_eq!([&found["top1"], &found["top5"]].map(|v| v.as_f64().unwrap()), expected);
+    }
 }
 
 #[test]

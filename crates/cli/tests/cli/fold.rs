@@ -1,154 +1,209 @@
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mixfold_model::Checkpoint;
-use mixfold_model::checkpoint::npy;
+use mixfold_model::checkpoint::Dtype;
 use serde_json::Value;
-use tempfile::TempDir;
+use tempfile::{TempDir, tempdir};
 
-use crate::{crates, fixture, keys, mixfold, sorted, weights};
+use crate::{Ran, assert_parsed, fixture, keys, mixfold, repmlpnet_weights, sorted, weights};
 
-fn train() -> PathBuf {
-    crates().join("model/assets/repmlpnet_fashion.safetensors")
+/// A folder for the output.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn files(&self) -> usize {
+        fs::read_dir(self.0.path()).unwrap().count()
+    }
 }
 
-/// A folder and a file in it that is not there yet.
-fn target() -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("deploy.safetensors");
-    (directory, path)
+fn fold(input: &Path, output: &Path, options: &[&str]) -> Ran {
+    let paths = [input, output].map(|path| path.to_str().unwrap());
+    mixfold(["fold"].iter().chain(&paths).chain(options))
 }
 
-fn values(json: &Value, of: &str) -> u64 {
+fn number(json: &Value, of: &str) -> u64 {
     json[of].as_u64().unwrap()
 }
 
+fn read(file: &mut Checkpoint, name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.read_bytes(name, &mut bytes).unwrap();
+    bytes
+}
+
 #[test]
-fn the_folded_file_gives_the_same_logits() {
-    let (directory, deploy) = target();
-    let json = mixfold([
-        "fold".as_ref(),
-        train().as_os_str(),
-        deploy.as_os_str(),
-        "--report".as_ref(),
-        "--json".as_ref(),
-    ])
-    .json();
-    assert_eq!(
-        keys(&json),
-        sorted(["model", "output", "blocks", "bytes_before", "bytes_after", "seconds", "report"])
-    );
-    assert_eq!((&json["model"], values(&json, "blocks")), (&"repmlpnet_fashion".into(), 4));
-    let file = Checkpoint::open(&deploy).unwrap();
-    let bytes: u64 = file.entries().map(|(_, entry)| entry.bytes()).sum();
-    assert_eq!(values(&json, "bytes_after"), bytes);
-    assert!(file.names().all(|name| !name.contains("repconv") && !name.contains("fc3_bn")));
-    for block in json["report"].as_array().unwrap() {
-        let [difference, largest] =
-            ["difference", "largest"].map(|key| block[key].as_f64().unwrap());
+fn the_file_has_the_official_deploy_names_and_all_else_as_it_was() {
+    let folder = Folder::new();
+    let output = folder.path("deploy.safetensors");
+    fold(&repmlpnet_weights(), &output, &[]).success();
+    assert_eq!(folder.files(), 1);
+    let (mut train, mut deploy) =
+        (Checkpoint::open(repmlpnet_weights()).unwrap(), Checkpoint::open(&output).unwrap());
+
+    let kept = train.names().filter(|name| !name.contains("fc3_bn") && !name.contains("repconv"));
+    let mut expected: BTreeSet<String> = kept.map(str::to_owned).collect();
+    let blocks = [[0, 0], [0, 1], [1, 0], [1, 1]];
+    let fc3 = blocks.map(|[stage, unit]| format!("stages.{stage}.{unit}.repmlp_block.fc3"));
+    expected.extend(fc3.iter().map(|fc3| format!("{fc3}.bias")));
+    assert_eq!(deploy.names().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
+
+    for (i, fc3) in fc3.iter().enumerate() {
+        let (rows, places) = [(2 * 196, 196), (16 * 49, 49)][i / 2];
+        let entry = |parameter: &str| deploy.entry(&format!("{fc3}.{parameter}")).unwrap();
+        assert_eq!(entry("weight").shape(), [rows, places, 1, 1]);
+        assert_eq!(entry("bias").shape(), [rows]);
+        assert!(["weight", "bias"].iter().all(|name| *entry(name).dtype() == Dtype::F32));
+    }
+    for name in expected.iter().filter(|name| !name.contains(".fc3.")) {
+        assert_eq!(deploy.entry(name).unwrap().shape(), train.entry(name).unwrap().shape());
+        assert!(read(&mut deploy, name) == read(&mut train, name), "{name}");
+    }
+    assert_eq!(deploy.metadata(), train.metadata());
+}
+
+#[test]
+fn json_has_the_numbers_of_the_file_and_of_each_block() {
+    let folder = Folder::new();
+    let output = folder.path("deploy");
+    let json = fold(&repmlpnet_weights(), &output, &["--report", "--json"]).json();
+    let expected =
+        ["model", "output", "blocks", "bytes_before", "bytes_after", "seconds", "report", "total"];
+    assert_eq!(keys(&json), sorted(expected));
+    assert_eq!((&json["model"], number(&json, "blocks")), (&"repmlpnet_fashion".into(), 4));
+    assert_eq!(json["output"], output.to_str().unwrap());
+    assert!(json["seconds"].as_f64().unwrap() > 0.0);
+    for (of, path) in [("bytes_before", &repmlpnet_weights()), ("bytes_after", &output)] {
+        let file = Checkpoint::open(path).unwrap();
+        let bytes: u64 = file.entries().map(|(_, entry)| entry.bytes()).sum();
+        assert_eq!(number(&json, of), bytes);
+    }
+
+    let (report, total) = (json["report"].as_array().unwrap(), &json["total"]);
+    assert_eq!(report.len(), 4);
+    assert_eq!(keys(total), sorted(["relative", "train", "deploy"]));
+    let mut most = 0.0_f64;
+    for block in report {
+        let expected = ["name", "difference", "largest", "relative", "train", "deploy"];
+        assert_eq!(keys(block), sorted(expected));
+        let [difference, largest, relative] =
+            ["difference", "largest", "relative"].map(|key| block[key].as_f64().unwrap());
         assert!(difference > 0.0 && difference <= 1e-5 * largest, "{block}");
-        assert!(values(&block["train"], "macs") > values(&block["deploy"], "macs"), "{block}");
+        assert_parsed(&block["relative"], difference / largest);
+        most = most.max(relative);
     }
+    assert_eq!(total["relative"], most);
+    for form in ["train", "deploy"] {
+        assert_eq!(keys(&total[form]), sorted(["parameters", "macs", "bytes"]));
+        for of in ["parameters", "macs", "bytes"] {
+            let sum: u64 = report.iter().map(|block| number(&block[form], of)).sum();
+            assert_eq!(number(&total[form], of), sum);
+        }
+    }
+    // Of the first stage: 2 share-sets of 32 channels on maps of 14 x 14.
+    assert_eq!(report[0]["name"], "stages.0.0.repmlp_block");
+    let matrix = 2 * 196 * 196;
+    let train = matrix + 2 * (1 + 9) + 3 * 2 * 2;
+    assert_eq!(number(&report[0]["train"], "parameters"), train);
+    assert_eq!(number(&report[0]["deploy"], "parameters"), matrix + 2 * 196);
+    assert_eq!(number(&report[0]["train"], "macs"), 32 * 196 * (196 + 1 + 9));
+    assert_eq!(number(&report[0]["deploy"], "macs"), 32 * 196 * 196);
 
-    let x = directory.path().join("x.npy");
-    let images: Vec<f32> = (0..5 * 784).map(|i| (i * 7919 % 256) as f32 / 127.5 - 1.0).collect();
-    npy::write(&x, &[5, 1, 28, 28], &images).unwrap();
-    let run = |weights: &PathBuf, form: &str| {
-        let y = directory.path().join("y.npy");
-        let paths = [&x, &y, weights].map(|path| path.to_str().unwrap());
-        let [x, out, weights] = paths;
-        mixfold(["run", "--weights", weights, "--form", form, "--input", x, "--output", out])
-            .success();
-        let bytes = fs::read(&y).unwrap();
-        let floats = bytes[bytes.len() - 200..].chunks_exact(4);
-        floats.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>()
-    };
-    let [a, b, c] =
-        [(&train(), "train"), (&train(), "deploy"), (&deploy, "deploy")].map(|(w, f)| run(w, f));
-    assert_eq!(b, c);
-    let largest = a.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
-    let pairs = a.iter().zip(&b);
-    assert!(pairs.clone().all(|(a, b)| (a - b).abs() <= 1e-5 * largest) && a != b);
+    let json = fold(&repmlpnet_weights(), &output, &["--json"]).json();
+    assert_eq!((&json["report"], &json["total"]), (&Value::Null, &Value::Null));
 }
 
 #[test]
-fn for_people() {
-    let (_directory, deploy) = target();
-    let model = ["fold", "--model", "repmlpnet_fashion"].map(Into::into);
-    let paths = [train().into_os_string(), deploy.into_os_string(), "--report".into()];
-    let text = mixfold(model.into_iter().chain(paths)).success();
-    assert!(text.contains("4 blocks") && text.contains("stages.1.1.repmlp_block"), "{text}");
+fn text_has_the_same() {
+    let folder = Folder::new();
+    let output = folder.path("deploy");
+    let options = ["--model", "repmlpnet_fashion", "--report"];
+    let text = fold(&repmlpnet_weights(), &output, &options).success();
+    let json = fold(&repmlpnet_weights(), &output, &["--report", "--json"]).json();
+    for words in ["repmlpnet_fashion", "4 blocks", output.to_str().unwrap(), "\ntotal"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    for block in json["report"].as_array().unwrap() {
+        let name = block["name"].as_str().unwrap();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        let relative = format!("{:.1e}", block["relative"].as_f64().unwrap());
+        assert!(line.split_whitespace().any(|cell| cell == relative), "{relative}: {line}");
+    }
     assert!(text.lines().all(|line| line == line.trim_end()), "{text}");
+    let short = fold(&repmlpnet_weights(), &output, &[]).success();
+    assert!(short.contains("4 blocks") && !short.contains("stages."), "{short}");
 }
 
 #[test]
-fn refused_and_the_target_is_as_it_was() {
-    let (directory, target) = target();
-    fs::write(&target, "as it was").unwrap();
-    let fold = |arguments: &[&str], input: PathBuf, code| {
-        let arguments = ["fold"].iter().chain(arguments).map(|arg| (*arg).into());
-        let paths = [input.into_os_string(), target.clone().into_os_string()];
-        mixfold(arguments.chain(paths)).failure(code)
+fn threads_do_not_show() {
+    let folder = Folder::new();
+    let with = |threads: &str| {
+        let output = folder.path(threads);
+        let options = ["--report", "--json", "--threads", threads];
+        let mut json = fold(&repmlpnet_weights(), &output, &options).json();
+        (json["report"].take(), json["total"].take(), fs::read(output).unwrap())
     };
-    let error = fold(&["--model", "mixer_fashion"], weights(), 1);
-    assert!(error.contains("mixer_fashion has one form only"), "{error}");
-    let error = fold(&["--model", "repmlp"], train(), 2);
-    assert!(error.contains("unknown model `repmlp`"), "{error}");
-    let error = fold(&["--model", "repmlpnet_t224"], train(), 1);
-    assert!(error.contains("does not fit repmlpnet_t224"), "{error}");
-    let error = fold(&[], fixture("repmlpnet_small_train.safetensors"), 1);
-    assert!(error.contains("fit none of the models (a RepMLPNet for images of 64 x 64"), "{error}");
-    assert_eq!(fs::read(&target).unwrap(), b"as it was");
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    assert!(with("1") == with("3"));
+}
 
-    mixfold(["fold".into(), train().into_os_string(), target.clone().into_os_string()]).success();
-    let error = fold(&[], target.clone(), 1);
+#[test]
+fn in_the_place_of_the_input() {
+    let folder = Folder::new();
+    let (file, other) = (folder.path("a.safetensors"), folder.path("b.safetensors"));
+    fs::copy(repmlpnet_weights(), &file).unwrap();
+    let of = |json: Value| json["report"].clone();
+    let expected = of(fold(&file, &other, &["--report", "--json"]).json());
+    assert_eq!(of(fold(&file, &file, &["--report", "--json"]).json()), expected);
+    assert!(fs::read(&file).unwrap() == fs::read(&other).unwrap());
+    assert_eq!(folder.files(), 2);
+
+    // Once is enough.
+    let error = fold(&file, &file, &[]).failure(1);
+    assert!(error.starts_with(file.to_str().unwrap()), "{error}");
     assert!(error.contains("in deploy form already"), "{error}");
+    assert!(fs::read(&file).unwrap() == fs::read(&other).unwrap());
 }
 
 #[test]
-fn forms_that_there_are_not() {
-    let sample = crates().join("cli/samples/0018-bag.png");
-    let classify = |arguments: &[&str], code| {
-        let arguments = ["classify"].iter().chain(arguments).map(|arg| (*arg).into());
-        mixfold(arguments.chain([sample.clone().into_os_string()])).failure(code)
-    };
-    let error = classify(&["--form", "train"], 2);
-    assert_eq!(error, "--form: mixer_fashion has one form only");
-    let (_directory, deploy) = target();
-    mixfold(["fold".into(), train().into_os_string(), deploy.clone().into_os_string()]).success();
-    let error = classify(&["--weights", deploy.to_str().unwrap(), "--form", "train"], 1);
-    assert!(error.contains("are in deploy form"), "{error}");
-}
-
-#[test]
-fn inspect_tells_the_form() {
-    let (_directory, deploy) = target();
-    mixfold(["fold".into(), train().into_os_string(), deploy.clone().into_os_string()]).success();
-    for (file, form, parameters) in [(train(), "train", 330_330), (deploy, "deploy", 332_106)] {
-        let json = mixfold(["inspect".into(), file.into_os_string(), "--json".into()]).json();
-        assert_eq!(
-            (&json["model"]["form"], &json["model"]["parameters"]),
-            (&form.into(), &parameters.into())
-        );
+fn what_is_refused_leaves_the_target_as_it_was() {
+    let folder = Folder::new();
+    let target = folder.path("target");
+    fs::write(&target, "as it was").unwrap();
+    let whole = fs::read(repmlpnet_weights()).unwrap();
+    let cut = folder.path("cut");
+    fs::write(&cut, &whole[..whole.len() - 1]).unwrap();
+    let small = fixture("repmlpnet_small_train.safetensors");
+    let train = repmlpnet_weights();
+    let cases: [(&Path, &[&str], i32, &str); 8] = [
+        (&weights(), &["--model", "mixer_fashion"], 1, "mixer_fashion has one form only"),
+        (&weights(), &[], 1, "mixer_fashion has one form only"),
+        (&weights(), &["--model", "repmlpnet_fashion"], 1, "does not fit repmlpnet_fashion"),
+        (&train, &["--model", "repmlp"], 2, "unknown model `repmlp`"),
+        (&train, &["--model", "repmlpnet_t224"], 1, "does not fit repmlpnet_t224"),
+        (&small, &[], 1, "fit none of the models (a RepMLPNet for images of 64 x 64"),
+        (&cut, &[], 1, "cut: "),
+        (&folder.path("absent"), &[], 1, "absent: "),
+    ];
+    for (input, options, code, hint) in cases {
+        for report in [&[][..], &["--report", "--json"]] {
+            let error = fold(input, &target, &[options, report].concat()).failure(code);
+            assert!(error.contains(hint), "{error}, expected: {hint}");
+        }
     }
-}
+    assert_eq!(fs::read(&target).unwrap(), b"as it was");
 
-#[test]
-fn demo() {
-    let json = mixfold(["demo", "--json", "--threads", "1"]).json();
-    assert_eq!(keys(&json), sorted(["images", "models", "agreement"]));
-    let models = json["models"].as_array().unwrap();
-    let forms: Vec<_> = models.iter().map(|model| model["form"].as_str()).collect();
-    assert_eq!(forms, [None, Some("train"), Some("deploy")]);
-    assert!(models.iter().all(|model| values(model, "right") == 12));
-    let images = json["images"].as_array().unwrap();
-    assert_eq!(images.len(), 12);
-    assert!(images.iter().all(|image| image["answers"].as_array().unwrap().len() == 3));
-    let agreement = &json["agreement"];
-    assert_eq!(agreement["same_classes"], true);
-    let relative = agreement["relative"].as_f64().unwrap();
-    assert!(relative > 0.0 && relative <= 1e-5, "{agreement}");
-    let text = mixfold(["demo"]).success();
-    assert!(text.contains("Train and deploy form: the same classes"), "{text}");
+    for output in [folder.path("absent/deploy"), folder.0.path().to_owned()] {
+        let error = fold(&train, &output, &[]).failure(1);
+        assert!(error.starts_with(output.to_str().unwrap()), "{error}");
+    }
+    assert_eq!(folder.files(), 2);
 }

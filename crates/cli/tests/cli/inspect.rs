@@ -19,12 +19,23 @@ fn a_file_that_fits() {
     assert_eq!((&json["format"], &json["mismatch"]), (&"safetensors".into(), &().into()));
     let info = registry::model("mixer_fashion").unwrap();
     let model = &json["model"];
-    let expected = ["name", "form", "family", "input", "classes", "parameters", "macs"];
+    let expected = [
+        "name",
+        "form",
+        "family",
+        "input",
+        "classes",
+        "parameters",
+        "macs",
+        "folded_parameters",
+        "folded_macs",
+    ];
     assert_eq!(keys(model), sorted(expected));
     assert_eq!(model["name"], "mixer_fashion");
     assert_eq!(model["input"], serde_json::json!([1, 28, 28]));
     assert_eq!(model["parameters"], info.parameters());
     assert_eq!(model["macs"], info.macs());
+    assert!(["form", "folded_parameters", "folded_macs"].iter().all(|key| model[key].is_null()));
 
     let file = Checkpoint::open(weights()).unwrap();
     let tensors = json["tensors"].as_array().unwrap();

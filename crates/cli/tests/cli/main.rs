@@ -3,8 +3,10 @@
 mod bench;
 mod classify;
 mod conventions;
+mod demo;
 mod eval;
 mod fold;
+mod forms;
 mod inspect;
 mod models;
 mod run;
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mixfold_gemm::Context;
-use mixfold_model::{Loader, Model};
+use mixfold_model::{Form, Loader, Model};
 use serde_json::Value;
 
 /// What a run of the program left.
@@ -103,19 +105,53 @@ fn sample_names() -> Vec<String> {
     names
 }
 
-/// The file of the embedded model's weights.
+/// The file of the embedded Mixer's weights.
 fn weights() -> PathBuf {
     crates().join("model/assets/mixer_fashion.safetensors")
+}
+
+/// The file of the embedded RepMLPNet's weights, in train form.
+fn repmlpnet_weights() -> PathBuf {
+    crates().join("model/assets/repmlpnet_fashion.safetensors")
 }
 
 fn fixture(name: &str) -> PathBuf {
     crates().join("model/tests/fixtures").join(name)
 }
 
-/// The embedded model, on what the environment asks for, as in the program.
+/// Loads on what the environment asks for, as the program.
+fn loader() -> Loader {
+    Loader::new().context(Context::from_env().unwrap())
+}
+
+/// The embedded Mixer.
 fn embedded() -> Model {
-    Loader::new()
-        .context(Context::from_env().unwrap())
-        .embedded(mixfold_model::registry::DEFAULT)
-        .unwrap()
+    loader().embedded(mixfold_model::registry::DEFAULT).unwrap()
+}
+
+/// The embedded RepMLPNet.
+fn repmlpnet(form: Form) -> Model {
+    loader().form(form).embedded("repmlpnet_fashion").unwrap()
+}
+
+/// That a number is this one, but for the last digit that the parser of JSON gets wrong.
+#[track_caller]
+fn assert_parsed(value: &Value, expected: f64) {
+    let found = value.as_f64().unwrap();
+    assert!((found - expected).abs() <= 4.0 * f64::EPSILON * expected.abs(), "{found} {expected}");
+}
+
+/// The largest absolute value.
+fn largest(values: &[f32]) -> f32 {
+    assert!(values.iter().all(|value| value.is_finite()));
+    values.iter().fold(0.0, |most, value| most.max(value.abs()))
+}
+
+/// That two forms gave the same, up to 1e-5 of the largest value; and that they were two.
+#[track_caller]
+fn assert_agree(train: &[f32], deploy: &[f32]) {
+    assert_eq!(train.len(), deploy.len());
+    let differences: Vec<_> = train.iter().zip(deploy).map(|(a, b)| a - b).collect();
+    let (difference, largest) = (largest(&differences), largest(train));
+    assert!(difference > 0.0 && difference <= 1e-5 * largest, "{difference:e} of {largest}");
 }
