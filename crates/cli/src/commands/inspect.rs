@@ -126,7 +126,7 @@ impl Inspection<'_> {
             add("input", text::shape(&fit.input));
             add("classes", fit.classes.to_string());
             let folded = |number: Option<String>| {
-                number.map_or(String::new(), |number| format!(", {number} when folded"))
+                number.map_or(String::new(), |number| format!(" ({number} when folded)"))
             };
             let (parameters, macs) = (text::grouped(fit.parameters), text::metric(fit.macs));
             add("parameters", parameters + &folded(fit.folded_parameters.map(text::grouped)));

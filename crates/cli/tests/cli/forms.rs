@@ -220,8 +220,8 @@ fn inspect_tells_the_form() {
     let text = inspect(&repmlpnet_weights(), &[]).success();
     for line in [
         "form        train",
-        "parameters  330,330, 332,106 when folded",
-        "MACs        9.81 M per image, 9.62 M when folded",
+        "parameters  330,330 (332,106 when folded)",
+        "MACs        9.81 M per image (9.62 M when folded)",
     ] {
         assert!(text.lines().any(|found| found == line), "{text}");
     }
