@@ -1,6 +1,11 @@
 //! Cutting maps into partitions, and putting them together again.
 
+use mixfold_gemm::{Context, MatMut, par_rows};
+
 use crate::{Axes, MixError};
+
+/// Elements of a task, about.
+const TASK: usize = 16_384;
 
 /// Maps `[batch, channels, height, width]` and the equal partitions that they are cut into, which are
 /// images of their own: `[batch, down, across, channels, partition height, partition width]`, where
@@ -10,15 +15,17 @@ use crate::{Axes, MixError};
 ///
 /// # Example
 /// ```
+/// use mixfold_gemm::Context;
 /// use mixfold_mix::Partitions;
 ///
 /// # fn main() -> Result<(), mixfold_mix::MixError> {
 /// let maps = Partitions { batch: 1, channels: 1, map: (2, 4), partition: (2, 2) };
+/// let ctx = Context::new();
 /// let (x, mut y) = ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [0.0; 8]);
-/// maps.partition(&x, &mut y)?;
+/// maps.partition(&x, &mut y, &ctx)?;
 /// assert_eq!(y, [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
 /// let mut back = [0.0; 8];
-/// maps.unpartition(&y, &mut back)?;
+/// maps.unpartition(&y, &mut back, &ctx)?;
 /// assert_eq!(back, x);
 /// # Ok(())
 /// # }
@@ -57,17 +64,24 @@ impl Partitions {
         self.axes().elements()
     }
 
-    /// Cuts the maps `x` into the partitions `y`: copies, row by row of a partition.
+    /// Cuts the maps `x` into the partitions `y`: copies, row by row of a partition, on the threads of
+    /// `ctx`. Allocates nothing.
     ///
     /// # Errors
     /// If partitions do not fill a map, or `x` or `y` does not have as many elements as the maps.
-    pub fn partition(self, x: &[f32], y: &mut [f32]) -> Result<(), MixError> {
-        let grid = self.check(x, y)?;
-        let row = self.partition.1;
-        for (y, start) in y.chunks_exact_mut(row).zip(self.rows(grid)) {
-            y.copy_from_slice(&x[start..][..row]);
-        }
-        Ok(())
+    pub fn partition(self, x: &[f32], y: &mut [f32], ctx: &Context) -> Result<(), MixError> {
+        let (down, across) = self.check(x, y)?;
+        let Partitions { channels, map: (height, width), partition: (rows, cols), .. } = self;
+        // A channel of a partition.
+        fill(y, rows.saturating_mul(cols), ctx, |number, y| {
+            let (part, c) = (number / channels, number % channels);
+            let (strip, b) = (part / across, part % across);
+            let (n, a) = (strip / down, strip % down);
+            let first = ((n * channels + c) * height + a * rows) * width + b * cols;
+            for (i, y) in y.chunks_exact_mut(cols).enumerate() {
+                y.copy_from_slice(&x[first + i * width..][..cols]);
+            }
+        })
     }
 
     /// Puts the maps `y` together from the partitions `x`: the inverse of
@@ -75,13 +89,21 @@ impl Partitions {
     ///
     /// # Errors
     /// As [`partition`](Self::partition).
-    pub fn unpartition(self, x: &[f32], y: &mut [f32]) -> Result<(), MixError> {
-        let grid = self.check(x, y)?;
-        let row = self.partition.1;
-        for (x, start) in x.chunks_exact(row).zip(self.rows(grid)) {
-            y[start..][..row].copy_from_slice(x);
-        }
-        Ok(())
+    pub fn unpartition(self, x: &[f32], y: &mut [f32], ctx: &Context) -> Result<(), MixError> {
+        let (down, across) = self.check(x, y)?;
+        let Partitions { channels, map: (_, width), partition: (rows, cols), .. } = self;
+        // What a channel has of partitions side by side.
+        fill(y, rows.saturating_mul(width), ctx, |number, y| {
+            let (channel, a) = (number / down, number % down);
+            let (n, c) = (channel / channels, channel % channels);
+            let part = (n * down + a) * across;
+            for (i, y) in y.chunks_exact_mut(width).enumerate() {
+                for (b, y) in y.chunks_exact_mut(cols).enumerate() {
+                    let first = (((part + b) * channels + c) * rows + i) * cols;
+                    y.copy_from_slice(&x[first..][..cols]);
+                }
+            }
+        })
     }
 
     fn axes(self) -> Axes {
@@ -95,17 +117,28 @@ impl Partitions {
         self.axes().check("output", y.len())?;
         Ok(grid)
     }
+}
 
-    /// Where the rows of partitions begin in the maps, in the order of the partitions.
-    fn rows(self, (down, across): (usize, usize)) -> impl Iterator<Item = usize> {
-        let Partitions { batch, channels, map: (height, width), partition: (rows, cols) } = self;
-        let parts = (0..batch).flat_map(move |n| (0..down).map(move |a| (n, a)));
-        let parts = parts.flat_map(move |(n, a)| (0..across).map(move |b| (n, a, b)));
-        parts.flat_map(move |(n, a, b)| {
-            (0..channels).flat_map(move |c| {
-                let first = ((n * channels + c) * height + a * rows) * width + b * cols;
-                (0..rows).map(move |row| first + row * width)
-            })
-        })
+/// Has `copy` fill each piece of `len` elements, given its number. They make up `y`.
+fn fill(
+    y: &mut [f32],
+    len: usize,
+    ctx: &Context,
+    copy: impl Fn(usize, &mut [f32]) + Sync,
+) -> Result<(), MixError> {
+    if y.is_empty() {
+        return Ok(());
     }
+    let pieces = y.len() / len;
+    let y = MatMut::row_major(y, pieces, len)?;
+    let tasks = pieces.div_ceil((TASK / len).max(1)).next_multiple_of(ctx.workers());
+    // Tasks need no memory: one state for each thread, of no size.
+    let mut states = vec![(); ctx.workers()];
+    par_rows(ctx.pool(), y, pieces.div_ceil(tasks), &mut states, |(), at, block| {
+        let y = block.into_slice().unwrap_or_default();
+        for (number, y) in (at.row..).zip(y.chunks_exact_mut(len)) {
+            copy(number, y);
+        }
+    })?;
+    Ok(())
 }

@@ -4,7 +4,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use mixfold_gemm::{Context, MatRef, Scratch};
-use mixfold_mix::{Axes, AxisLinear, AxisMlp, Conv2d, MixError, Norm, PatchEmbed, Side, mean_axis};
+use mixfold_mix::{
+    Axes, AxisLinear, AxisMlp, Conv2d, MixError, Norm, Partitions, PatchEmbed, Side, mean_axis,
+};
 use mixfold_simd::env;
 
 /// The system's allocator, which counts the allocations of each thread.
@@ -99,6 +101,13 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
             });
         }
         assert_eq!(allocations(|| mean_axis(&x, &mut y, axes, isa).unwrap()), 0, "{isa}: mean");
+
+        let maps = Partitions { batch: 1, channels: 3, map: (20, 40), partition: (4, 5) };
+        let mut parts = x.clone();
+        let partition = || maps.partition(&x, &mut parts, &ctx).unwrap();
+        assert_eq!(allocations(partition), 0, "{isa}: partition");
+        let unpartition = || maps.unpartition(&parts, &mut x, &ctx).unwrap();
+        assert_eq!(allocations(unpartition), 0, "{isa}: unpartition");
 
         let embed = PatchEmbed::pack(isa, matrix(30, 3072)?, &[0.0; 30], 3, (32, 32))?;
         let (images, mut y) = (vec![1.0; 2 * 3 * 64 * 96], vec![0.0; 2 * 6 * 30]);

@@ -16,7 +16,7 @@ fn descriptions() {
         assert_eq!(error, MixError::Kernel { columns: 6, kernel });
     }
     for groups in [0, 3, 8, MAX] {
-        assert_eq!(conv().groups(groups).unwrap_err(), MixError::Groups { groups, out: 4 });
+        assert_eq!(conv().groups(groups).unwrap_err(), MixError::Groups { groups, rows: 4 });
     }
     for found in [(0, 1), (1, 0), (0, 0)] {
         let step = |what| MixError::Step { what, found };

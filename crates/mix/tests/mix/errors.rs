@@ -348,7 +348,10 @@ fn texts() {
             MixError::Kernel { columns: 10, kernel: (3, 2) },
             "a convolution's weight with rows of 10 elements is not made of kernels of 3 x 2",
         ),
-        (MixError::Groups { groups: 3, out: 4 }, "3 groups do not divide 4 outputs"),
+        (
+            MixError::Groups { groups: 3, rows: 4 },
+            "a weight of 4 rows cannot be divided among 3 groups",
+        ),
         (
             MixError::Step { what: "stride", found: (0, 2) },
             "a stride of 0 x 2: both must be at least 1",

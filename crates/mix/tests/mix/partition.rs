@@ -1,9 +1,11 @@
-//! [`Partitions`] against loops over all six axes.
+//! [`Partitions`] against loops over all six axes, on any threads.
 
 use mixfold_mix::{Axes, MixError, Partitions};
+use mixfold_simd::Isa;
 use proptest::prelude::*;
 
-use crate::case::{assert_same, numbers};
+use crate::bits::contexts;
+use crate::case::{assert_same, numbers, sequential};
 
 /// Each element of the partitions with its place in the maps, by the definition.
 fn places(parts: Partitions) -> Vec<usize> {
@@ -27,6 +29,19 @@ fn places(parts: Partitions) -> Vec<usize> {
     places
 }
 
+fn check(parts: Partitions) {
+    let x = numbers(1, parts.elements().unwrap());
+    let expected: Vec<f32> = places(parts).into_iter().map(|place| x[place]).collect();
+    let on_threads = contexts(Isa::best()).map(|(_, ctx)| ctx.clone());
+    for ctx in [sequential(Isa::best())].into_iter().chain(on_threads) {
+        let (mut y, mut back) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
+        parts.partition(&x, &mut y, &ctx).unwrap();
+        assert_same(&expected, &y, &(parts, ctx.workers()));
+        parts.unpartition(&y, &mut back, &ctx).unwrap();
+        assert_same(&x, &back, &(parts, ctx.workers()));
+    }
+}
+
 proptest! {
     #[test]
     fn any_shape(
@@ -38,37 +53,42 @@ proptest! {
         let map = (grid.0 * partition.0, grid.1 * partition.1);
         let parts = Partitions { batch, channels, map, partition };
         prop_assert_eq!(parts.grid(), Ok(grid));
-        let x = numbers(1, parts.elements().unwrap());
-        let mut y = vec![f32::NAN; x.len()];
-        parts.partition(&x, &mut y).unwrap();
-        let expected: Vec<f32> = places(parts).into_iter().map(|place| x[place]).collect();
-        assert_same(&expected, &y, &parts);
-        let mut back = vec![f32::NAN; x.len()];
-        parts.unpartition(&y, &mut back).unwrap();
-        assert_same(&x, &back, &parts);
+        check(parts);
     }
+}
+
+/// More than a task takes, of many pieces or of few.
+#[test]
+fn many_tasks() {
+    check(Partitions { batch: 2, channels: 33, map: (28, 30), partition: (7, 10) });
+    check(Partitions { batch: 1, channels: 2, map: (200, 300), partition: (200, 150) });
 }
 
 #[test]
 fn errors() {
     let parts = Partitions { batch: 2, channels: 3, map: (4, 6), partition: (2, 3) };
     let axes = Axes { outer: 6, axis: 4, inner: 6 };
-    let (x, mut y) = ([1.0; 144], [2.0; 144]);
+    let (x, mut y, ctx) = ([1.0; 144], [2.0; 144], sequential(Isa::best()));
     let tensor = |what, found| Err(MixError::Tensor { what, axes, found });
-    assert_eq!(parts.partition(&x[1..], &mut y), tensor("input", 143));
-    assert_eq!(parts.partition(&x, &mut y[1..]), tensor("output", 143));
-    assert_eq!(parts.unpartition(&x[1..], &mut y), tensor("input", 143));
-    assert_eq!(parts.unpartition(&x, &mut y[1..]), tensor("output", 143));
+    assert_eq!(parts.partition(&x[1..], &mut y, &ctx), tensor("input", 143));
+    assert_eq!(parts.partition(&x, &mut y[1..], &ctx), tensor("output", 143));
+    assert_eq!(parts.unpartition(&x[1..], &mut y, &ctx), tensor("input", 143));
+    assert_eq!(parts.unpartition(&x, &mut y[1..], &ctx), tensor("output", 143));
     for partition in [(3, 3), (2, 4), (0, 3), (2, 0), (8, 6)] {
         let parts = Partitions { partition, ..parts };
         let refused = MixError::Patches { image: (4, 6), patch: partition };
         assert_eq!(parts.grid(), Err(refused.clone()));
-        assert_eq!(parts.partition(&x, &mut y), Err(refused.clone()));
-        assert_eq!(parts.unpartition(&x, &mut y), Err(refused));
+        assert_eq!(parts.partition(&x, &mut y, &ctx), Err(refused.clone()));
+        assert_eq!(parts.unpartition(&x, &mut y, &ctx), Err(refused));
     }
     assert_eq!(y, [2.0; 144]);
     let many = Partitions { batch: usize::MAX / 2, ..parts };
     let axes = Axes { outer: usize::MAX, axis: 4, inner: 6 };
     assert_eq!(many.elements(), Err(MixError::Overflow { axes }));
-    assert_eq!(many.partition(&x, &mut y), Err(MixError::Overflow { axes }));
+    assert_eq!(many.partition(&x, &mut y, &ctx), Err(MixError::Overflow { axes }));
+    // A map without rows, whose partitions do not fit the address space.
+    let (map, partition) = ((0, 1 << 40), (1 << 40, 1 << 40));
+    let none = Partitions { batch: 1, channels: 1, map, partition };
+    assert_eq!(none.partition(&[], &mut [], &ctx), Ok(()));
+    assert_eq!(none.unpartition(&[], &mut [], &ctx), Ok(()));
 }

@@ -292,7 +292,7 @@ impl RepMlpBlockPlan<'_> {
         let RepMlpBlockPlan { block, shapes, workspace, .. } = self;
         let ([parts, mixed, means], scratch) = workspace.parts();
         let (ctx, isa) = (&block.ctx, block.ctx.isa());
-        shapes.input.partition(x, parts)?;
+        shapes.input.partition(x, parts, ctx)?;
         if let Some(global) = &block.global {
             mean_axis(parts, means, shapes.means, isa)?;
             global.apply(means, shapes.vectors, ctx, scratch)?;
@@ -304,6 +304,6 @@ impl RepMlpBlockPlan<'_> {
                 branches.apply(parts, mixed, shapes.parts, ctx, scratch)?;
             }
         }
-        shapes.output.unpartition(mixed, y)
+        shapes.output.unpartition(mixed, y, ctx)
     }
 }
