@@ -13,7 +13,7 @@
 //! convolutions and norms of its line folded in, and there is a bias; W₁ has the norm of the means
 //! folded in. The latter is done in either form when a block is loaded.
 
-use mixfold_gemm::{Activation, Context};
+use mixfold_gemm::{Activation, Context, MatMut, Scratch, par_rows};
 use mixfold_mix::{
     Axes, AxisLinear, AxisMlp, AxisOp, MixError, Partitions, Side, add_outer, mean_axis,
 };
@@ -25,6 +25,9 @@ use crate::config::Form;
 use crate::network::Workspace;
 use crate::weights::Spec;
 use crate::{Checkpoint, ModelError};
+
+/// Pixels of a task where means are taken or added, about.
+const TASK: usize = 16_384;
 
 /// A RepMLP block with its weights packed: a building block for networks of your own.
 ///
@@ -200,7 +203,12 @@ impl RepMlpBlock {
     pub fn plan(&self, batch: usize) -> Result<RepMlpBlockPlan<'_>, ModelError> {
         let shapes = Shapes::new(&self.config, batch);
         let (input, output) = (shapes.input.elements()?, shapes.output.elements()?);
-        let mut workspace = Workspace::new(&[input, output, shapes.means.outer])?;
+        // A map that is one partition is read and written where it is.
+        let lens = match self.global {
+            Some(_) => [input, output, shapes.means.outer],
+            None => [0; 3],
+        };
+        let mut workspace = Workspace::new(&lens)?;
         if let Some(global) = &self.global {
             workspace.reserve(global.scratch_len(shapes.vectors, &self.ctx)?)?;
         }
@@ -213,6 +221,22 @@ impl RepMlpBlock {
             }
         }
         Ok(RepMlpBlockPlan { block: self, shapes, lens: [input, output], workspace })
+    }
+}
+
+impl RepMlpBlock {
+    /// The matrix and the convolutions, of each partition by itself.
+    fn local(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        shapes: &Shapes,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        match &self.local {
+            Local::Folded(fc3) => fc3.apply_to(x, y, shapes.groups, &self.ctx, scratch),
+            Local::Branches(branches) => branches.apply(x, y, shapes.parts, &self.ctx, scratch),
+        }
     }
 }
 
@@ -291,19 +315,43 @@ impl RepMlpBlockPlan<'_> {
     fn forward(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), MixError> {
         let RepMlpBlockPlan { block, shapes, workspace, .. } = self;
         let ([parts, mixed, means], scratch) = workspace.parts();
-        let (ctx, isa) = (&block.ctx, block.ctx.isa());
+        let ctx = &block.ctx;
+        let Some(global) = &block.global else {
+            return block.local(x, y, shapes, scratch);
+        };
         shapes.input.partition(x, parts, ctx)?;
-        if let Some(global) = &block.global {
-            mean_axis(parts, means, shapes.means, isa)?;
-            global.apply(means, shapes.vectors, ctx, scratch)?;
-            add_outer(parts, means, shapes.means, isa)?;
-        }
-        match &block.local {
-            Local::Folded(fc3) => fc3.apply_to(parts, mixed, shapes.groups, ctx, scratch)?,
-            Local::Branches(branches) => {
-                branches.apply(parts, mixed, shapes.parts, ctx, scratch)?;
-            }
-        }
+        let pixels = shapes.means.axis;
+        each(ctx, means, 1, pixels, |first, means| {
+            let axes = Axes { outer: means.len(), ..shapes.means };
+            mean_axis(&parts[first * pixels..][..means.len() * pixels], means, axes, ctx.isa())
+        })?;
+        global.apply(means, shapes.vectors, ctx, scratch)?;
+        each(ctx, parts, pixels, pixels, |first, parts| {
+            let axes = Axes { outer: parts.len() / pixels, ..shapes.means };
+            add_outer(parts, &means[first..][..axes.outer], axes, ctx.isa())
+        })?;
+        block.local(parts, mixed, shapes, scratch)?;
         shapes.output.unpartition(mixed, y, ctx)
     }
+}
+
+/// Has `work` change some rows of `len` elements at a time, on all threads, given the number of the
+/// first one. There are `pixels` to read or write for each row.
+fn each(
+    ctx: &Context,
+    values: &mut [f32],
+    len: usize,
+    pixels: usize,
+    work: impl Fn(usize, &mut [f32]) -> Result<(), MixError> + Sync,
+) -> Result<(), MixError> {
+    let rows = (TASK / pixels).max(1);
+    let count = values.len() / len;
+    let values = MatMut::row_major(values, count, len)?;
+    // Tasks need no memory: one state for each thread, of no size.
+    let mut states = vec![(); ctx.workers()];
+    par_rows(ctx.pool(), values, rows, &mut states, |(), at, block| {
+        let rows = block.into_slice().unwrap_or_default();
+        work(at.row, rows).expect("shapes have been compared");
+    })?;
+    Ok(())
 }

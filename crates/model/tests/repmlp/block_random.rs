@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use crate::blocks::{deploy_tensors, expected, file, run, tensors};
-use crate::common::contexts;
 use crate::common::files::Tensor;
+use crate::common::{contexts, distance, largest};
 
 /// Numbers in −1..1 that depend on `seed` and their place only.
 fn numbers(seed: u64, n: usize) -> Vec<f32> {
@@ -68,6 +68,7 @@ proptest! {
         let (values, bounds) = expected(&train, &config, &x, batch);
         for isa in env::isas_under_test() {
             let ctx = Context::with_isa(isa).sequential();
+            let mut outputs = Vec::new();
             for (tensors, form) in
                 [(&train, Form::Train), (&train, Form::Deploy), (&deploy, Form::Deploy)]
             {
@@ -81,7 +82,11 @@ proptest! {
                         "{}, {}: {}: {} instead of {}, bound {}", isa, form, i, y, value, bound
                     );
                 }
+                outputs.push(y);
             }
+            let difference = distance(&outputs[0], &outputs[1]);
+            prop_assert!(difference <= 1e-5 * largest(&values), "{}: {:e}", isa, difference);
+            prop_assert_eq!(&outputs[1], &outputs[2]);
         }
     }
 }
@@ -97,12 +102,18 @@ fn any_threads_batch_position_and_fused_instruction_set() {
         kernels: vec![1, 3, 5],
         reduction: 2,
     };
-    let (weights, x) = (weights(&config, 7), input(&config, 5));
+    same_bits(&config);
+    // One partition.
+    same_bits(&RepMlpBlockConfig { map: [7, 8], ..config });
+}
+
+fn same_bits(config: &RepMlpBlockConfig) {
+    let (weights, x) = (weights(config, 7), input(config, 5));
     for form in [Form::Train, Form::Deploy] {
         let mut first: [Option<Vec<f32>>; 2] = [None, None];
         for case in contexts() {
             let block =
-                RepMlpBlock::load(&mut file(&weights), "", &config, Some(form), &case.ctx).unwrap();
+                RepMlpBlock::load(&mut file(&weights), "", config, Some(form), &case.ctx).unwrap();
             let what = format!("{}, {form}", case.name);
             let y = run(&block, &x, 5);
             assert!(y.iter().all(|y| y.is_finite()), "{what}");
@@ -120,6 +131,33 @@ fn any_threads_batch_position_and_fused_instruction_set() {
             for _ in 0..2 {
                 plan.run(&x, &mut again).unwrap();
                 assert_eq!(again, y, "{what}, again");
+            }
+        }
+    }
+}
+
+/// Maps of which a thread does not take all at once, in any step.
+#[test]
+fn larger_than_a_task() {
+    let config = RepMlpBlockConfig {
+        channels: 32,
+        out_channels: 16,
+        map: [28, 42],
+        partition: [7, 6],
+        groups: 4,
+        kernels: vec![1, 3],
+        reduction: 4,
+    };
+    let (weights, x) = (weights(&config, 5), input(&config, 2));
+    let (values, bounds) = expected(&weights, &config, &x, 2);
+    for case in contexts() {
+        for form in [Form::Train, Form::Deploy] {
+            let block = RepMlpBlock::load(&mut file(&weights), "", &config, Some(form), &case.ctx);
+            let y = run(&block.unwrap(), &x, 2);
+            for (i, ((&y, value), bound)) in y.iter().zip(&values).zip(&bounds).enumerate() {
+                let error = (f64::from(y) - value).abs();
+                let what = format!("{}, {form}: {i}", case.name);
+                assert!(error <= *bound, "{what}: {y} instead of {value}, bound {bound}");
             }
         }
     }

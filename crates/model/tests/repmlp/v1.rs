@@ -191,3 +191,19 @@ fn sizes() {
         assert!(plan.bytes() >= 4 * 3 * 2 * 8 * 14 * 14);
     }
 }
+
+/// Neither input nor output is copied where a map is one partition.
+#[test]
+fn memory_of_plans() {
+    let whole = RepMlpBlockConfig { map: [7, 7], ..stored() };
+    for (config, copied) in [(stored(), true), (whole, false)] {
+        let mut weights = fill::Weights::default();
+        let tensors = tensors(&config, |name, shape| weights.tensor(name, shape));
+        let ctx = Context::new().sequential();
+        let block = RepMlpBlock::load(&mut file(&tensors), "", &config, None, &ctx).unwrap();
+        let [few, many] = [1000, 2000].map(|batch| block.plan(batch).unwrap().bytes());
+        let input = 4 * 1000 * 8 * config.map[0] * config.map[1];
+        assert_eq!(many - few >= 2 * input, copied, "{few}, {many}");
+        assert_eq!(many - few >= input, copied, "{few}, {many}");
+    }
+}
