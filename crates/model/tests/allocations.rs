@@ -4,9 +4,8 @@ mod common;
 #[path = "common/allocator.rs"]
 mod count;
 
-use mixfold_model::{Checkpoint, Form, Loader, MixerConfig, RepMlpBlock, RepMlpBlockConfig};
+use mixfold_model::{Loader, MixerConfig};
 
-use common::files::fixture;
 use common::{GOLDEN, images, load};
 
 /// 50 tokens: groups of 4 images, of which the last one of a batch is smaller. Small groups are cut
@@ -18,7 +17,6 @@ const CONFIG: MixerConfig =
 fn a_run_allocates_nothing() {
     assert!(count::allocations(|| drop(vec![0; 10])) > 0, "nothing is counted");
     on_the_calling_thread();
-    a_block();
     #[cfg(feature = "rayon")]
     on_threads::of_rayon();
 }
@@ -45,33 +43,6 @@ fn on_the_calling_thread() {
                 // The first one may need memory for all threads, if the plan had none.
                 observed();
                 assert_eq!(count::allocations(observed), 0, "{what}, observed again");
-            }
-        }
-    }
-}
-
-/// A block of RepMLP, in both forms.
-fn a_block() {
-    let config = RepMlpBlockConfig {
-        channels: 8,
-        out_channels: 8,
-        map: [14, 14],
-        partition: [7, 7],
-        groups: 4,
-        kernels: vec![1, 3, 5],
-        reduction: 1,
-    };
-    for isa in mixfold_simd::env::isas_under_test() {
-        let ctx = mixfold_gemm::Context::with_isa(isa).sequential();
-        for form in [Form::Train, Form::Deploy] {
-            let mut file = Checkpoint::open(fixture("repmlp_v1_block_train.safetensors")).unwrap();
-            let block = RepMlpBlock::load(&mut file, "", &config, Some(form), &ctx).unwrap();
-            for batch in 1..=5 {
-                let x = vec![0.5; batch * 8 * 14 * 14];
-                let mut y = vec![0.0; x.len()];
-                let mut plan = block.plan(batch).unwrap();
-                let run = || plan.run(&x, &mut y).unwrap();
-                assert_eq!(count::allocations(run), 0, "{form}, {isa}, batch {batch}");
             }
         }
     }
