@@ -200,3 +200,25 @@ fn reports() {
         assert_eq!(blocks[1].deploy, Size { parameters, macs, bytes: 4 * parameters });
     }
 }
+
+/// NaN is no agreement, and one block's does not reach the others.
+#[test]
+fn a_report_of_nan() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("nan");
+    let mut train = Checkpoint::open(fixture(TRAIN)).unwrap();
+    let (tensors, metadata) = (table(&train), train.metadata().clone());
+    write_safetensors(&input, tensors, &metadata, |name, bytes| {
+        train.read_bytes(name, bytes)?;
+        if name == "stages.1.0.repmlp_block.fc3.weight" {
+            bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }
+        Ok::<_, CheckpointError>(())
+    })
+    .unwrap();
+    let mut file = Checkpoint::open(&input).unwrap();
+    let blocks = config_report("small", &small(), &mut file, 1, &Context::new()).unwrap();
+    for (i, BlockReport { difference, largest, .. }) in blocks.iter().enumerate() {
+        assert_eq!([difference.is_nan(), largest.is_nan()], [i == 1; 2], "{i}");
+    }
+}
