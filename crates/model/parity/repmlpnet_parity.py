@@ -5,9 +5,10 @@
     python repmlpnet_parity.py --mixfold target/release/mixfold
 
 For each model, a network in train form (`repmlpnet.py`) with random weights and BatchNorm statistics
-gives logits, with which three others are compared:
+gives logits, with which four others are compared:
 
-* train: mixfold's, on the file of the train form;
+* train: mixfold's in train form, with the convolutions;
+* load: mixfold's in deploy form, from the same file, folded while it is loaded;
 * deploy: mixfold's, on the file that `mixfold fold` makes of it;
 * fold: PyTorch's in deploy form, on that folded file, which must have exactly its tensors.
 
@@ -110,12 +111,13 @@ def compare(args: argparse.Namespace, name: str, folder: Path) -> Iterator[Compa
     )
     tolerance = min(TOLERANCE, distance / 4)
 
-    def run(weights: Path) -> np.ndarray:
-        return mixfold_logits(args.mixfold, name, weights, input_file, exact.shape)
+    def run(weights: Path, form: str) -> np.ndarray:
+        return mixfold_logits(args.mixfold, name, weights, input_file, exact.shape, "--form", form)
 
-    yield "train", relative_error(run(train_file), exact), tolerance
+    yield "train", relative_error(run(train_file, "train"), exact), tolerance
+    yield "load", relative_error(run(train_file, "deploy"), exact), tolerance
     call(args.mixfold, "fold", "--model", name, train_file, deploy_file)
-    yield "deploy", relative_error(run(deploy_file), exact), tolerance
+    yield "deploy", relative_error(run(deploy_file, "deploy"), exact), tolerance
     folded = torch_logits(deploy_model(config, deploy_file), images)
     yield "fold", relative_error(folded, exact), tolerance
 
