@@ -189,7 +189,7 @@ fn what_is_refused_leaves_the_target_as_it_was() {
         (&weights(), &["--model", "repmlpnet_fashion"], 1, "does not fit repmlpnet_fashion"),
         (&train, &["--model", "repmlp"], 2, "unknown model `repmlp`"),
         (&train, &["--model", "repmlpnet_t224"], 1, "does not fit repmlpnet_t224"),
-        (&small, &[], 1, "fit none of the models (a RepMLPNet for images of 64 x 64"),
+        (&small, &[], 1, "fit none of the models (a RepMLPNet for images of 3 x 64 x 64"),
         (&cut, &[], 1, "cut: "),
         (&folder.path("absent"), &[], 1, "absent: "),
     ];
