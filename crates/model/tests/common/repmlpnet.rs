@@ -76,7 +76,7 @@ const BRANCH_NORMS: [&str; 4] = [".fc3_bn.", ".repconv1.bn.", ".repconv3.bn.", "
 /// The values of a tensor: they depend on its name and on `seed` alone.
 ///
 /// Matrices and convolutions have mean 0 and variance 1 / fan-in, biases and means lie in -0.5..0.5.
-/// Scales have a size of 0.5 to 1.5 and either sign, variances lie in 0.25..4. What a residual branch
+/// Scales have a size of 1 to 1.5 and either sign, variances lie in 0.5..2. What a residual branch
 /// adds is scaled by a quarter, as in a trained network, where dozens of units in a row do not magnify
 /// their input.
 pub(crate) fn values(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
@@ -97,11 +97,11 @@ pub(crate) fn values(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
         let bound = (3.0 / fan_in as f32).sqrt();
         Box::new(move || bound * next())
     } else if name.ends_with(".running_var") {
-        Box::new(move || 4_f32.powf(next()))
+        Box::new(move || 2_f32.powf(next()))
     } else if name.ends_with(".weight") {
         Box::new(move || {
             let x = next();
-            gain * (x + x.signum()).clamp(-1.5, 1.5)
+            gain * (x.signum() + 0.5 * x)
         })
     } else {
         Box::new(move || 0.5 * next())
