@@ -10,7 +10,8 @@ use crate::weights::Spec;
 ///
 /// All are uniform. Matrices and convolutions have mean 0 and variance 1 / fan-in, so that they
 /// keep the size of what they are applied to; gains and variances of norms lie in
-/// `0.5..1.5`, biases and means in `-0.1..0.1`.
+/// `0.5..1.5`, biases and means in `-0.1..0.1`. What gives a RepMLPNet's residual branches their size,
+/// which no norm of the input resets, is a quarter of that, as dozens of them follow each other.
 pub(crate) fn tensor(
     spec: &Spec,
     seed: u64,
@@ -24,6 +25,8 @@ pub(crate) fn tensor(
         _ if [".weight", ".running_var"].iter().any(|end| spec.name.ends_with(end)) => (1.0, 0.5),
         _ => (0.0, 0.1),
     };
+    let gain = if scales_branch(&spec.name) { 0.25 } else { 1.0 };
+    let (mean, bound) = (gain * mean, gain * bound);
     let len = spec.shape.iter().product();
     values.clear();
     values
@@ -33,6 +36,13 @@ pub(crate) fn tensor(
     let mut generator = SplitMix64(SplitMix64(of_tensor).draw());
     values.extend((0..len).map(|_| mean + bound * generator.symmetric()));
     Ok(())
+}
+
+/// Whether a tensor scales what a residual branch of a RepMLPNet adds.
+fn scales_branch(name: &str) -> bool {
+    let of_kernel = name.contains(".repmlp_block.repconv") && name.ends_with(".bn.weight");
+    let ends = [".repmlp_block.fc3.weight", ".ffn_block.ffn_fc2.bn.weight"];
+    of_kernel || ends.iter().any(|end| name.ends_with(end))
 }
 
 /// Steele, Lea and Flood, *Fast splittable pseudorandom number generators*, 2014.
@@ -82,11 +92,14 @@ mod tests {
 
     #[test]
     fn each_kind_of_tensor_has_its_mean_and_variance() {
-        let cases: [(&str, &[usize], f64, f64); 4] = [
+        let cases: [(&str, &[usize], f64, f64); 7] = [
             ("head.weight", &[300, 400], 0.0, 1.0 / 400.0),
             ("stem.proj.weight", &[300, 4, 10, 10], 0.0, 1.0 / 400.0),
             ("norm.weight", &[120_000], 1.0, 0.25 / 3.0),
             ("norm.bias", &[120_000], 0.0, 0.01 / 3.0),
+            ("stages.0.0.repmlp_block.fc3.weight", &[300, 400, 1, 1], 0.0, 1.0 / 6400.0),
+            ("a.repmlp_block.repconv3.bn.weight", &[120_000], 0.25, 0.25 / 48.0),
+            ("a.repmlp_block.repconv3.conv.weight", &[300, 1, 20, 20], 0.0, 1.0 / 400.0),
         ];
         for (name, shape, mean, variance) in cases {
             let values = tensor_of(name, shape, 7, 3);

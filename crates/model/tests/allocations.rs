@@ -4,14 +4,40 @@ mod common;
 #[path = "common/allocator.rs"]
 mod count;
 
-use mixfold_model::{Loader, MixerConfig};
+use mixfold_model::{Form, Loader, MixerConfig, Model, RepMlpNetConfig, registry};
 
-use common::{GOLDEN, images, load};
+use common::{GOLDEN, images, load, repmlpnet};
 
 /// 50 tokens: groups of 4 images, of which the last one of a batch is smaller. Small groups are cut
 /// into larger tasks than whole ones here, so that they need more memory.
 const CONFIG: MixerConfig =
     MixerConfig { image: [20, 40], patch: 4, channels: 48, channel_hidden: 300, ..GOLDEN };
+
+/// Maps of 60 and 15 places, groups of 5 images.
+fn repmlpnet_config() -> RepMlpNetConfig {
+    let stages = repmlpnet::stages(&[[40, 1, 1], [66, 2, 3]]);
+    RepMlpNetConfig { stages: stages.into(), ..repmlpnet::small() }
+}
+
+/// Mixers, and RepMLPNets in all ways of reading and running them.
+fn models(loader: &Loader) -> Vec<Model> {
+    let mut models = vec![
+        load(loader, CONFIG, 7),
+        loader.embedded(registry::DEFAULT).unwrap(),
+        repmlpnet::load(loader, &repmlpnet_config(), 7, Form::Deploy, 3),
+    ];
+    for form in [Form::Train, Form::Deploy] {
+        let loader = loader.clone().form(form);
+        models.push(loader.embedded("repmlpnet_fashion").unwrap());
+        models.push(repmlpnet::load(&loader, &repmlpnet_config(), 7, Form::Train, 3));
+    }
+    models
+}
+
+fn name(model: &Model) -> String {
+    let form = model.form().map_or(String::new(), |form| format!(" in {form} form"));
+    model.name().to_owned() + &form
+}
 
 #[test]
 fn a_run_allocates_nothing() {
@@ -25,15 +51,12 @@ fn a_run_allocates_nothing() {
 fn on_the_calling_thread() {
     for isa in mixfold_simd::env::isas_under_test() {
         let ctx = mixfold_gemm::Context::with_isa(isa).sequential();
-        for model in [
-            load(&Loader::new().context(ctx.clone()), CONFIG, 7),
-            Loader::new().context(ctx.clone()).embedded(mixfold_model::registry::DEFAULT).unwrap(),
-        ] {
+        for model in models(&Loader::new().context(ctx)) {
             for batch in 1..=9 {
                 let images = images(&model, batch);
                 let mut logits = vec![0.0; batch * model.classes()];
                 let mut plan = model.plan(batch).unwrap();
-                let what = format!("{}, {isa}, batch {batch}", model.name());
+                let what = format!("{}, {isa}, batch {batch}", name(&model));
                 for turn in 0..3 {
                     let run = || plan.run(&images, &mut logits).unwrap();
                     assert_eq!(count::allocations(run), 0, "{what}, run {turn}");
@@ -56,7 +79,9 @@ mod on_threads {
     use mixfold_gemm::{Context, Pool, Rayon};
     use mixfold_model::{Loader, Model};
 
-    use super::{CONFIG, count, images, load};
+    use super::{count, images, models, name};
+
+    const RUNS: usize = 50;
 
     /// A pool of rayon's that counts how often it is called.
     #[derive(Clone, Debug)]
@@ -78,7 +103,6 @@ mod on_threads {
     /// mixfold allocates nothing. Rayon does when a thread that is not its own calls it: it queues
     /// the call, and the queue takes a block of memory for every 63 calls.
     pub(crate) fn of_rayon() {
-        const RUNS: usize = 50;
         let calls = Arc::new(AtomicUsize::new(0));
         let pool = Arc::new(Rayon::with_threads(2).unwrap());
         // Both threads are there and have what they need for themselves.
@@ -87,16 +111,22 @@ mod on_threads {
             meeting.wait();
         });
         let ctx = Context::new().with_pool(Counted { pool: pool.clone(), calls: calls.clone() });
-        let model = load(&Loader::new().context(ctx), CONFIG, 7);
+        for model in models(&Loader::new().context(ctx)) {
+            check(&model, &pool, &calls);
+        }
+    }
+
+    fn check(model: &Model, pool: &Rayon, calls: &AtomicUsize) {
+        let what = name(model);
         for batch in [1, 4, 8, 9, 11, 16] {
             calls.store(0, Ordering::Relaxed);
-            let outside = count::allocations_of_all_threads(runs(&model, batch, RUNS));
+            let outside = count::allocations_of_all_threads(runs(model, batch, RUNS));
             let queued = calls.load(Ordering::Relaxed);
-            println!("batch {batch}: {outside} allocations in {queued} calls of rayon");
+            println!("{what}, batch {batch}: {outside} allocations in {queued} calls of rayon");
             assert!(queued >= RUNS, "the pool is used");
-            assert!(outside <= queued / 63 + 1, "batch {batch}: {outside} in {queued} calls");
+            assert!(outside <= queued / 63 + 1, "{what}, batch {batch}: {outside} in {queued}");
 
-            let work = Mutex::new(Some(runs(&model, batch, RUNS)));
+            let work = Mutex::new(Some(runs(model, batch, RUNS)));
             let found = Mutex::new(None);
             pool.run(&|| {
                 if let Some(work) = work.lock().unwrap().take() {
@@ -104,7 +134,7 @@ mod on_threads {
                     *found.lock().unwrap() = Some(inside);
                 }
             });
-            assert_eq!(found.into_inner().unwrap(), Some(0), "batch {batch}, in the pool");
+            assert_eq!(found.into_inner().unwrap(), Some(0), "{what}, batch {batch}, in the pool");
         }
     }
 

@@ -4,10 +4,10 @@ mod common;
 #[path = "common/allocator.rs"]
 mod count;
 
-use mixfold_model::{Checkpoint, Loader, MixerConfig, Preprocess};
+use mixfold_model::{Checkpoint, Form, Loader, MixerConfig, Preprocess, RepMlpNetConfig};
 use zip::CompressionMethod::{Deflated, Stored};
 
-use common::files;
+use common::{files, repmlpnet};
 
 /// 4.6 million parameters, 18 MB, the largest tensor 1.5 MB.
 const CONFIG: MixerConfig = MixerConfig {
@@ -55,6 +55,65 @@ fn at_most_three_tensors_beside_the_packed_weights() {
                 beside <= 3 * largest + 2 * vectors + (256 << 10),
                 "{isa}, {file}: {beside} beside the packed weights; the largest tensor has {largest}"
             );
+        }
+    }
+}
+
+/// 3.8 million parameters, 15 MB, the largest tensors 5.3 MB and among the last ones.
+fn repmlpnet_config() -> RepMlpNetConfig {
+    RepMlpNetConfig {
+        image: [96, 96],
+        image_channels: 3,
+        patch: 4,
+        stages: repmlpnet::stages(&[[64, 2, 1], [128, 2, 64]]).into(),
+        kernels: vec![1, 3].into(),
+        gate_reduction: 4,
+        ffn_expansion: 4,
+    }
+}
+
+/// Bytes of what is not packed, once: all vectors, and for each row of a fully connected layer a bias and,
+/// in train form, the norm behind it.
+fn vectors(config: &RepMlpNetConfig, stored: Form) -> usize {
+    let shapes = repmlpnet::shapes(config, CLASSES, stored);
+    let of_tensor = |(name, shape): &(String, Vec<usize>)| match shape[..] {
+        [len] => len,
+        [rows, ..] if name.ends_with(".fc3.weight") => 3 * rows,
+        _ => 0,
+    };
+    4 * shapes.iter().map(of_tensor).sum::<usize>()
+}
+
+/// Folding convolutions in takes no more memory than reading the tensor into which they go.
+#[test]
+fn at_most_a_tensor_of_a_repmlpnet_beside_the_packed_weights() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weights");
+    let config = repmlpnet_config();
+    for stored in [Form::Train, Form::Deploy] {
+        repmlpnet::write(&path, &config, CLASSES, stored, 1);
+        let shapes = repmlpnet::shapes(&config, CLASSES, stored);
+        let bytes = |shape: &[usize]| 4 * shape.iter().product::<usize>();
+        let largest = shapes.iter().map(|(_, shape)| bytes(shape)).max().unwrap();
+        let vectors = vectors(&config, stored);
+        for isa in mixfold_simd::env::isas_under_test() {
+            let ctx = mixfold_gemm::Context::with_isa(isa).sequential();
+            for form in [stored, Form::Deploy] {
+                let loader = Loader::new().context(ctx.clone()).form(form);
+                let load = || {
+                    let preprocess = Preprocess::IMAGENET;
+                    loader.load_config("mid-size", config.clone(), preprocess, &path).unwrap()
+                };
+                let (peak, model) = count::peak(load);
+                let beside = peak.checked_sub(model.packed_bytes()).unwrap();
+                drop(model);
+                let (held, model) = count::held(load);
+                let left = held - model.packed_bytes();
+                let what = format!("{isa}, {stored} as {form}");
+                println!("{what}: {beside} bytes beside the packed weights, {left} stay");
+                assert!(beside <= largest + 2 * vectors + (256 << 10), "{what}: {beside} beside");
+                assert!(left <= 2 * vectors + (64 << 10), "{what}: {left} stay");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use mixfold_gemm::Context;
-use mixfold_model::Loader;
+use mixfold_model::{Form, Loader, Model};
 
 /// Whose faults: where the system can tell, those of the calling thread.
 #[cfg(target_os = "linux")]
@@ -32,19 +32,26 @@ fn faults(work: impl FnOnce()) -> libc::c_long {
 
 #[test]
 fn a_run_faults_no_page() {
-    const RUNS: usize = 20;
-    const BATCH: usize = 5;
     let touched = faults(|| drop(std::hint::black_box(vec![1_u8; 64 << 20])));
     assert!(touched > 0, "nothing is counted");
 
-    let ctx = Context::new().sequential();
-    let model = Loader::new().context(ctx).random("mixer_s32_224", 0).unwrap();
-    let images = common::images(&model, BATCH);
+    let loader = Loader::new().context(Context::new().sequential());
+    let [train, deploy] = [Form::Train, Form::Deploy].map(|form| loader.clone().form(form));
+    check(&loader.random("mixer_s32_224", 0).unwrap(), 20);
+    for loader in [train, deploy] {
+        check(&loader.embedded("repmlpnet_fashion").unwrap(), 20);
+        check(&loader.random("repmlpnet_t224", 0).unwrap(), 2);
+    }
+}
+
+fn check(model: &Model, runs: usize) {
+    const BATCH: usize = 5;
+    let images = common::images(model, BATCH);
     let mut logits = vec![0.0; BATCH * model.classes()];
     let mut plan = model.plan(BATCH).unwrap();
     let mut run = || plan.run(&images, &mut logits).unwrap();
     run();
     // The system may move pages behind a process's back, but hardly every time.
-    let fewest = (0..5).map(|_| faults(|| (0..RUNS).for_each(|_| run()))).find(|&n| n == 0);
-    assert_eq!(fewest, Some(0), "every {RUNS} runs fault");
+    let fewest = (0..5).map(|_| faults(|| (0..runs).for_each(|_| run()))).find(|&n| n == 0);
+    assert_eq!(fewest, Some(0), "{}: every {runs} runs fault", model.name());
 }

@@ -15,5 +15,6 @@ mod net_forms;
 mod net_golden;
 mod net_layers;
 mod net_mismatch;
+mod net_random;
 mod net_sizes;
 mod v1;
