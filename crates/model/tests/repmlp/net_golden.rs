@@ -37,10 +37,11 @@ fn config() -> RepMlpNetConfig {
     }
 }
 
+/// Name, shape and values of a tensor.
+type Stored = (String, Vec<usize>, Vec<f64>);
+
 /// The golden unit, with what is done to its parameters; their names and values.
-fn unit<T: Real>(
-    mut change: impl FnMut(&str, &mut [f64]),
-) -> (Unit<T>, Vec<(String, Vec<usize>, Vec<f64>)>) {
+fn unit<T: Real>(mut change: impl FnMut(&str, &mut [f64])) -> (Unit<T>, Vec<Stored>) {
     let config = UnitConfig {
         channels: 6,
         height: 3,
