@@ -10,6 +10,7 @@ mod local;
 mod names;
 mod net;
 mod read;
+mod unit;
 pub(crate) mod report;
 
 pub use block::{FoldedTensor, RepMlpBlock, RepMlpBlockPlan};

@@ -1,0 +1,177 @@
+//! A unit of RepMLPNet: a gated mixing of places, then a perceptron along the channels.
+
+use mixfold_gemm::{Activation, Context, Scratch};
+use mixfold_mix::{
+    Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side, add_gated, mean_axis,
+};
+use mixfold_simd::Isa;
+
+use super::local::BranchOps;
+use super::read::Reader;
+use super::{RepMlpNetConfig, RepMlpNetStage};
+use crate::ModelError;
+use crate::config::Form;
+use crate::network::Workspace;
+
+/// A unit with its weights packed.
+#[derive(Debug)]
+pub(super) struct Unit {
+    gate: [AxisOp; 2],
+    tokens: Tokens,
+    pub ffn: AxisOp,
+}
+
+/// `x + g · (norm(W·u) + Σ norm(conv(u)))` with `u = norm(x)`.
+#[derive(Debug)]
+enum Tokens {
+    Folded(AxisOp),
+    Branches(Norm, BranchOps),
+}
+
+/// Shapes of a stage.
+#[derive(Clone, Copy)]
+pub(super) struct Map {
+    pub batch: usize,
+    pub channels: usize,
+    pub places: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Map {
+    /// Each channel's places as a vector.
+    pub(super) fn places(self) -> Axes {
+        Axes { outer: self.batch.saturating_mul(self.channels), axis: self.places, inner: 1 }
+    }
+
+    /// The channels of each place.
+    pub(super) fn channels(self) -> Axes {
+        Axes { outer: self.batch, axis: self.channels, inner: self.places }
+    }
+
+    /// One vector of channels for each image.
+    pub(super) fn pooled(self) -> Axes {
+        Axes { outer: self.batch, axis: self.channels, inner: 1 }
+    }
+
+    pub(super) fn shape(self) -> [usize; 4] {
+        [self.batch, self.channels, self.height, self.width]
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.batch * self.channels * self.places
+    }
+}
+
+impl Unit {
+    /// Reads and packs weights of the form `stored`, to be run in the form `form`.
+    pub(super) fn read(
+        read: &mut Reader<'_, '_>,
+        unit: &str,
+        (config, stage): (&RepMlpNetConfig, usize),
+        (stored, form): (Form, Form),
+        (gelu, isa): (Activation, Isa),
+    ) -> Result<Self, ModelError> {
+        let RepMlpNetStage { share_sets, .. } = config.stages[stage];
+        let block = format!("{unit}.repmlp_block");
+        let first = read.affine(&format!("{unit}.prebn1"))?;
+        let mut hidden = read.linear(&format!("{block}.gp.fc1"), true)?;
+        hidden.fold(&block, |hidden| hidden.preceded_by(&first))?;
+        let gate = read.linear(&format!("{block}.gp.fc2"), true)?;
+        let gate = [hidden.pack(Activation::Relu, isa)?, gate.pack(Activation::Sigmoid, isa)?];
+
+        let [scale, shift] = [first.scale(), first.shift()]
+            .map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
+        let norm = Norm::affine_outer(&scale, &shift);
+        let tokens = if form == Form::Train {
+            Tokens::Branches(norm, read.branches(&block, config, stage)?.pack(isa)?)
+        } else {
+            let fc = match stored {
+                Form::Train => read.branches(&block, config, stage)?.fold()?,
+                Form::Deploy => read.linear(&format!("{block}.fc3"), true)?,
+            };
+            let fc3 = AxisLinear::new(fc.matrix()?).groups(share_sets)?.bias(&fc.bias)?;
+            Tokens::Folded(fc3.norm(norm)?.residual().pack(isa, Side::Right)?)
+        };
+
+        let second = read.affine(&format!("{unit}.prebn2"))?;
+        let ffn = format!("{unit}.ffn_block");
+        let behind = read.affine(&format!("{ffn}.ffn_fc1.bn"))?;
+        let mut fc1 = read.linear(&format!("{ffn}.ffn_fc1.conv"), false)?;
+        fc1.fold(&ffn, |fc1| fc1.between(&second, &behind))?;
+        let fc2 = read.conv_bn(&format!("{ffn}.ffn_fc2"))?;
+        let ffn = AxisMlp::new(fc1.matrix()?, fc2.matrix()?)?.bias(&fc1.bias, &fc2.bias)?;
+        let side = if config.places(stage) == 1 { Side::Right } else { Side::Left };
+        let ffn = ffn.activation(gelu).residual().pack(isa, side)?;
+        Ok(Unit { gate, tokens, ffn })
+    }
+
+    /// Memory for maps of these shapes.
+    pub(super) fn reserve(
+        &self,
+        workspace: &mut Workspace,
+        map: Map,
+        ctx: &Context,
+    ) -> Result<(), ModelError> {
+        let Unit { gate: [hidden, gate], tokens, ffn } = self;
+        let pooled = map.pooled();
+        workspace.reserve(hidden.scratch_len(pooled, ctx)?)?;
+        workspace.reserve(gate.scratch_len(pooled.with_axis(gate.axis()), ctx)?)?;
+        match tokens {
+            Tokens::Folded(fc3) => workspace.reserve(fc3.scratch_len(map.places(), ctx)?)?,
+            Tokens::Branches(norm, branches) => {
+                workspace.reserve(norm.scratch_len(map.places(), ctx)?)?;
+                let images = map.places().outer / branches.groups();
+                for len in branches.scratch_len(images, ctx)? {
+                    workspace.reserve(len)?;
+                }
+            }
+        }
+        workspace.reserve(ffn.scratch_len(map.channels(), ctx)?)
+    }
+
+    /// Bytes of the packed weights.
+    pub(super) fn bytes(&self) -> usize {
+        let Unit { gate: [hidden, gate], tokens, ffn } = self;
+        let tokens = match tokens {
+            Tokens::Folded(fc3) => fc3.bytes(),
+            Tokens::Branches(_, branches) => branches.bytes(),
+        };
+        hidden.bytes() + gate.bytes() + tokens + ffn.bytes()
+    }
+
+    /// The first half: along the places. The result stands in `maps[0]`, which may change places with
+    /// `maps[1]`.
+    pub(super) fn mix_places(
+        &self,
+        maps: &mut [&mut [f32]; 3],
+        [pooled, hidden, gate]: [&mut [f32]; 3],
+        map: Map,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        let [x, y, input] = maps.each_mut().map(|values| &mut values[..]);
+        let (x, axes) = (&mut x[..map.len()], map.places());
+        mean_axis(x, pooled, axes, ctx.isa())?;
+        let [to_hidden, to_gate] = &self.gate;
+        to_hidden.apply_to(pooled, hidden, map.pooled(), ctx, scratch)?;
+        let hidden_axes = map.pooled().with_axis(to_gate.axis());
+        to_gate.apply_to(hidden, gate, hidden_axes, ctx, scratch)?;
+        match &self.tokens {
+            Tokens::Folded(fc3) => {
+                fc3.gated(gate).apply_to(x, &mut y[..map.len()], axes, ctx, scratch)?;
+                let [x, y, _] = maps;
+                std::mem::swap(x, y);
+            }
+            Tokens::Branches(norm, branches) => {
+                let (y, input) = (&mut y[..map.len()], &mut input[..map.len()]);
+                input.copy_from_slice(x);
+                norm.apply(input, axes, ctx, scratch)?;
+                let images = axes.outer / branches.groups();
+                branches.apply(input, y, images, ctx, scratch)?;
+                add_gated(x, y, gate, axes, ctx.isa())?;
+            }
+        }
+        Ok(())
+    }
+}
