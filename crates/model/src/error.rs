@@ -57,10 +57,7 @@ pub enum ModelError {
         found: usize,
     },
     /// An input is not of the one size that the model accepts.
-    #[error(
-        "input of shape {found:?}, {model} wants {expected:?}: {reason}, so that no other image size \
-         can be run; resize the image"
-    )]
+    #[error("input of shape {found:?}, {model} wants {expected:?}{}", other_size(expected, found, reason))]
     Input {
         /// The model.
         model: String,
@@ -197,5 +194,15 @@ impl std::fmt::Display for Mismatch {
             separator = "; ";
         }
         Ok(())
+    }
+}
+
+/// Why an input of another size cannot be run; nothing, if it is not the size that is wrong.
+fn other_size(expected: &[usize; 4], found: &[usize], reason: &str) -> String {
+    match found {
+        [_, channels, ..] if found.len() == 4 && channels == &expected[1] => {
+            format!(": {reason}, so that no other image size can be run; resize the image")
+        }
+        _ => String::new(),
     }
 }
