@@ -84,3 +84,28 @@ pub fn mlp<T: Real>(
     }
     linear(&hidden, Axes { axis: first.weight.rows(), ..axes }, second)
 }
+
+/// The first and the second half of the axis, `[outer, axis / 2, inner]` each.
+///
+/// # Panics
+/// If `x` does not have the size of `axes`, or the axis is odd.
+pub fn halves<T: Real>(x: &[T], axes: Axes) -> [Vec<T>; 2] {
+    assert_eq!(x.len(), axes.elements(), "input {axes:?}");
+    assert!(axes.axis.is_multiple_of(2), "halves of {}", axes.axis);
+    [0, axes.axis / 2].map(|start| {
+        (0..axes.outer)
+            .flat_map(|o| &x[axes.index(o, start, 0)..axes.index(o, start + axes.axis / 2, 0)])
+            .copied()
+            .collect()
+    })
+}
+
+/// A gated linear unit (Shazeer, arXiv 2002.05202), with the gate last: the first half of the axis
+/// times the activation of the second, `[outer, axis / 2, inner]`.
+///
+/// # Panics
+/// As [`halves`].
+pub fn glu<T: Real>(x: &[T], axes: Axes, activation: Activation) -> Vec<T> {
+    let [x, gate] = halves(x, axes);
+    x.into_iter().zip(gate).map(|(x, gate)| x * activation.apply(gate)).collect()
+}

@@ -9,11 +9,18 @@
 //! |---|---|
 //! | [`gemm`] | matrix product of strided views, and the rounding bound of a dot product |
 //! | [`activation`] | ReLU, both GELUs, sigmoid, SiLU |
-//! | [`axis`] | a matrix, or a two-layer MLP, along the middle axis of `[outer, axis, inner]` |
+//! | [`axis`] | a matrix, a two-layer MLP or a gate along the middle axis of `[outer, axis, inner]` |
 //! | [`norm`] | layer normalisation and per-channel affine along either axis, batch normalisation |
 //! | [`conv2d`] | two-dimensional convolution, NCHW and OIHW |
 //! | [`identity`] | a convolution as a matrix, by convolving the identity |
+//! | [`attention`] | softmax attention among the positions of a map |
+//! | [`tokens`] | patches as tokens, tokens in front of them, what is read out |
+//! | [`embedding`] | patches and a class token with the positions of FF-only |
 //! | [`mixer`] | the MLP-Mixer forward pass |
+//! | [`ff_only`] | the block and the forward pass of FF-only |
+//! | [`attention_only`] | the forward pass of the attention-only network, a reconstruction |
+//! | [`vit`] | the block and the forward pass of ViT and DeiT |
+//! | [`resmlp`], [`gmlp`], [`gmixer`] | blocks and forward passes of what followed from Mixer |
 //! | [`fc3`] | the matrix of RepMLP and the convolutions beside it, or folded into it |
 //! | [`repmlp`] | the block of RepMLP, as trained and as deployed |
 //! | [`repmlpnet`] | the RepMLPNet forward pass, as trained and as deployed |
@@ -32,11 +39,17 @@
 #![forbid(unsafe_code)]
 
 pub mod activation;
+pub mod attention;
+pub mod attention_only;
 pub mod axis;
 pub mod conv2d;
+pub mod embedding;
 pub mod fc3;
+pub mod ff_only;
 pub mod fill;
 pub mod gemm;
+pub mod gmixer;
+pub mod gmlp;
 pub mod identity;
 pub mod mixer;
 pub mod norm;
@@ -44,6 +57,9 @@ pub mod parameters;
 mod real;
 pub mod repmlp;
 pub mod repmlpnet;
+pub mod resmlp;
+pub mod tokens;
+pub mod vit;
 
 pub use real::Real;
 

@@ -9,11 +9,11 @@
 //! ```
 
 use crate::activation::Activation;
-use crate::axis::{Axes, linear, mlp};
-use crate::conv2d::{Conv2d, Nchw, conv2d};
-use crate::norm::{Along, layer_norm};
-use crate::parameters::Layer;
-use crate::{Real, add, mean, product};
+use crate::axis::Axes;
+use crate::norm::Along;
+use crate::parameters::{Layer, asked, mlp, read_mlp, within};
+use crate::tokens::{Patches, mean_token, per_image};
+use crate::{Real, add};
 
 /// The sizes of a Mixer.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,20 @@ pub struct MixerConfig {
 impl MixerConfig {
     /// Patches of an image.
     pub fn tokens(&self) -> usize {
-        product(&[self.height / self.patch, self.width / self.patch])
+        self.patches().tokens()
+    }
+
+    /// Name and shape of each tensor, in the order of timm's state dict.
+    ///
+    /// # Panics
+    /// As [`Mixer::new`].
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        asked(|tensor| Mixer::new(self.clone(), tensor))
+    }
+
+    fn patches(&self) -> Patches {
+        let Self { height, width, in_channels, patch, channels, .. } = *self;
+        Patches { height, width, in_channels, patch, channels }
     }
 }
 
@@ -77,108 +90,61 @@ pub struct Mixer<T> {
     pub head: Layer<T>,
 }
 
-impl<T: Real> Mixer<T> {
-    /// Asks `tensor` for each parameter by timm's name and shape, in the order of timm's state
-    /// dict, for example `("blocks.0.mlp_tokens.fc1.weight", &[token_hidden, tokens])`.
+impl<T> Mixer<T> {
+    /// Asks `tensor` for each parameter by timm's name and shape, in the order of
+    /// [`MixerConfig::tensors`], for example
+    /// `("blocks.0.mlp_tokens.fc1.weight", &[token_hidden, tokens])`.
     ///
     /// # Panics
     /// If `patch` does not divide the sides of the image, or a tensor does not have as many elements
     /// as its shape.
     pub fn new(config: MixerConfig, mut tensor: impl FnMut(&str, &[usize]) -> Vec<T>) -> Self {
-        let MixerConfig { height, width, in_channels, patch, channels, classes, .. } = config;
-        assert!(
-            height.is_multiple_of(patch) && width.is_multiple_of(patch),
-            "patches of {patch} in {height} x {width}"
-        );
-        let mut layer = |name: &str, shape: &[usize]| Layer::read(&mut tensor, name, shape);
-        let stem = layer("stem.proj", &[channels, in_channels, patch, patch]);
-        let blocks = (0..config.depth)
+        let MixerConfig { channels, token_hidden, channel_hidden, depth, classes, .. } = config;
+        let tensor = &mut tensor;
+        let stem = config.patches().read(tensor, "stem.proj");
+        let blocks = (0..depth)
             .map(|i| {
-                let mut layer =
-                    |name: &str, shape: &[usize]| layer(&format!("blocks.{i}.{name}"), shape);
-                let (tokens, hidden) = (config.tokens(), config.token_hidden);
-                let norm1 = layer("norm1", &[channels]);
-                let mlp_tokens = [
-                    layer("mlp_tokens.fc1", &[hidden, tokens]),
-                    layer("mlp_tokens.fc2", &[tokens, hidden]),
-                ];
-                let hidden = config.channel_hidden;
-                let norm2 = layer("norm2", &[channels]);
-                let mlp_channels = [
-                    layer("mlp_channels.fc1", &[hidden, channels]),
-                    layer("mlp_channels.fc2", &[channels, hidden]),
-                ];
-                Block { norm1, mlp_tokens, norm2, mlp_channels }
+                let tensor = &mut within(format!("blocks.{i}"), tensor);
+                Block {
+                    norm1: Layer::read(tensor, "norm1", &[channels]),
+                    mlp_tokens: read_mlp(tensor, "mlp_tokens", config.tokens(), token_hidden),
+                    norm2: Layer::read(tensor, "norm2", &[channels]),
+                    mlp_channels: read_mlp(tensor, "mlp_channels", channels, channel_hidden),
+                }
             })
             .collect();
-        let norm = layer("norm", &[channels]);
-        let head = layer("head", &[classes, channels]);
+        let norm = Layer::read(tensor, "norm", &[channels]);
+        let head = Layer::read(tensor, "head", &[classes, channels]);
         Self { config, stem, blocks, norm, head }
     }
+}
 
+impl<T: Real> Mixer<T> {
     /// Logits `[batch, classes]` of the images, `[batch, in_channels, height, width]`.
     ///
     /// # Panics
     /// If `images` does not have that size.
     pub fn forward(&self, images: &[T], batch: usize) -> Vec<T> {
-        let MixerConfig { channels, .. } = self.config;
-        let mut x = self.embed(images, batch);
+        let patches = self.config.patches();
+        let axes = patches.axes(batch);
+        let mut x = patches.embed(images, batch, &self.stem);
         for block in &self.blocks {
-            self.mix(&mut x, batch, block);
+            self.mix(&mut x, axes, block);
         }
-        let x = self.normalise(&x, batch, &self.norm);
-        let axes = self.axes(batch);
-        let mut pooled = Vec::with_capacity(product(&[batch, channels]));
-        for n in 0..batch {
-            for c in 0..channels {
-                pooled.push(mean((0..axes.axis).map(|s| x[axes.index(n, s, c)]), axes.axis));
-            }
-        }
-        let per_image = Axes { outer: batch, axis: channels, inner: 1 };
-        linear(&pooled, per_image, &self.head.linear(channels))
+        let x = self.normalise(&x, axes, &self.norm);
+        self.head.forward(&mean_token(&x, axes), per_image(axes))
     }
 
-    /// `[batch, tokens, channels]`, viewed along the tokens.
-    fn axes(&self, batch: usize) -> Axes {
-        Axes { outer: batch, axis: self.config.tokens(), inner: self.config.channels }
-    }
-
-    /// The patches of the images in raster order, each through the stem.
-    fn embed(&self, images: &[T], batch: usize) -> Vec<T> {
-        let MixerConfig { height, width, in_channels, patch, channels, .. } = self.config;
-        let stem = Conv2d { stride: [patch, patch], ..Conv2d::new(channels, [patch, patch]) };
-        let input = Nchw { batch, channels: in_channels, height, width };
-        let maps = conv2d(images, input, &stem, &self.stem.weight, Some(&self.stem.bias));
-
-        let axes = self.axes(batch);
-        let mut x = Vec::with_capacity(maps.len());
-        for n in 0..batch {
-            for s in 0..axes.axis {
-                x.extend((0..channels).map(|c| maps[(n * channels + c) * axes.axis + s]));
-            }
-        }
-        x
-    }
-
-    fn mix(&self, x: &mut [T], batch: usize, block: &Block<T>) {
-        let MixerConfig { channels, token_hidden, channel_hidden, activation, .. } = self.config;
-        let along_tokens = self.axes(batch);
-        let along_channels = along_tokens.inner_as_axis();
-
-        let [first, second] = &block.mlp_tokens;
-        let (first, second) = (first.linear(self.config.tokens()), second.linear(token_hidden));
-        let normalised = self.normalise(x, batch, &block.norm1);
-        add(x, &mlp(&normalised, along_tokens, &first, activation, &second));
-
-        let [first, second] = &block.mlp_channels;
-        let (first, second) = (first.linear(channels), second.linear(channel_hidden));
-        let normalised = self.normalise(x, batch, &block.norm2);
-        add(x, &mlp(&normalised, along_channels, &first, activation, &second));
+    fn mix(&self, x: &mut [T], axes: Axes, block: &Block<T>) {
+        let MixerConfig { activation, .. } = self.config;
+        let normalised = self.normalise(x, axes, &block.norm1);
+        add(x, &mlp(&normalised, axes, &block.mlp_tokens, activation));
+        let normalised = self.normalise(x, axes, &block.norm2);
+        add(x, &mlp(&normalised, axes.inner_as_axis(), &block.mlp_channels, activation));
     }
 
     /// Layer norm over the channels of each token.
-    fn normalise(&self, x: &[T], batch: usize, norm: &Layer<T>) -> Vec<T> {
-        let eps = T::of(self.config.eps);
-        layer_norm(x, self.axes(batch), Along::Inner, &norm.weight, &norm.bias, eps)
+    fn normalise(&self, x: &[T], axes: Axes, norm: &Layer<T>) -> Vec<T> {
+        norm.layer_norm(x, axes, Along::Inner, self.config.eps)
     }
 }

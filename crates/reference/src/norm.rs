@@ -77,6 +77,10 @@ pub fn affine<T: Real>(x: &[T], axes: Axes, along: Along, scale: &[T], shift: &[
     y
 }
 
+/// What ViT, FF-only, MLP-Mixer and what follows from it add to the variance of a layer norm, but
+/// for the norm within gMLP's gate.
+pub const LAYER_NORM_EPS: f64 = 1e-6;
+
 /// What PyTorch adds to the variance of a batch norm.
 pub const BATCH_NORM_EPS: f64 = 1e-5;
 

@@ -4,10 +4,11 @@
 //! order of the official implementation's state dict. What it does with them comes later: a model of
 //! `()` is built from nothing but lengths.
 
-use crate::axis::{Axes, Linear};
+use crate::activation::Activation;
+use crate::axis::{self, Axes, Linear, linear};
 use crate::conv2d::{Conv2d, Nchw, conv2d};
 use crate::gemm::Mat;
-use crate::norm::{BATCH_NORM_EPS, BatchNorm, batch_norm};
+use crate::norm::{Along, BATCH_NORM_EPS, BatchNorm, batch_norm, layer_norm};
 use crate::{Real, product};
 
 /// `weight` and `bias` of a convolution, a linear layer or a norm.
@@ -38,6 +39,40 @@ impl<T: Real> Layer<T> {
         let weight = Mat::row_major(&self.weight, self.bias.len(), inputs);
         Linear { weight, bias: Some(&self.bias) }
     }
+
+    /// The matrix along the axis of `x`, as [`linear`].
+    pub(crate) fn forward(&self, x: &[T], axes: Axes) -> Vec<T> {
+        linear(x, axes, &self.linear(axes.axis))
+    }
+
+    /// The scale and shift of a [`layer_norm`] of `x`.
+    pub(crate) fn layer_norm(&self, x: &[T], axes: Axes, along: Along, eps: f64) -> Vec<T> {
+        layer_norm(x, axes, along, &self.weight, &self.bias, T::of(eps))
+    }
+}
+
+/// The layers `name.fc1` and `name.fc2` of a perceptron, `[hidden, features]` and
+/// `[features, hidden]`.
+pub(crate) fn read_mlp<T>(
+    tensor: &mut impl FnMut(&str, &[usize]) -> Vec<T>,
+    name: &str,
+    features: usize,
+    hidden: usize,
+) -> [Layer<T>; 2] {
+    [
+        Layer::read(tensor, &format!("{name}.fc1"), &[hidden, features]),
+        Layer::read(tensor, &format!("{name}.fc2"), &[features, hidden]),
+    ]
+}
+
+/// Two layers along the axis of `x` with an activation between them, as [`axis::mlp`].
+pub(crate) fn mlp<T: Real>(
+    x: &[T],
+    axes: Axes,
+    [first, second]: &[Layer<T>; 2],
+    activation: Activation,
+) -> Vec<T> {
+    axis::mlp(x, axes, &first.linear(axes.axis), activation, &second.linear(first.bias.len()))
 }
 
 impl<T> BatchNorm<T> {

@@ -1,11 +1,8 @@
-//! Outputs of the official implementations in `f64`, on the contents of [`fill`].
+//! Outputs of the official Mixers in `f64`, on the contents of [`fill`].
 
 use mixfold_reference::activation::Activation::{self, GeluErf, GeluTanh};
-use mixfold_reference::axis::{Axes, Linear, mlp};
 use mixfold_reference::fill;
-use mixfold_reference::gemm::Mat;
 use mixfold_reference::mixer::{Mixer, MixerConfig};
-use mixfold_reference::norm::{Along, layer_norm};
 
 fn assert_close(computed: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(computed.len(), expected.len());
@@ -62,49 +59,6 @@ fn mixer_in_f32_is_close_to_f64() {
     let computed = narrow.forward(&fill::input(2 * 3 * 16 * 24), 2);
     let computed: Vec<f64> = computed.into_iter().map(f64::from).collect();
     assert_close(&computed, &expected, 2e-6);
-}
-
-/// The block of Melas-Kyriazi, arXiv 2105.02723: an MLP along channels after a norm over channels,
-/// then an MLP along tokens after a norm over tokens.
-#[test]
-fn ff_only_block_agrees_with_its_authors() {
-    let (batch, tokens, channels) = (2, 5, 6);
-    let axes = Axes { outer: batch, axis: tokens, inner: channels };
-    let mut weights = fill::Weights::default();
-    let mut half = |axis: usize| {
-        let hidden = 4 * axis;
-        [
-            ("mlp.fc1.weight", vec![hidden, axis]),
-            ("mlp.fc1.bias", vec![hidden]),
-            ("mlp.fc2.weight", vec![axis, hidden]),
-            ("mlp.fc2.bias", vec![axis]),
-            ("norm.weight", vec![axis]),
-            ("norm.bias", vec![axis]),
-        ]
-        .map(|(name, shape)| weights.tensor::<f64>(name, &shape))
-    };
-
-    let mut x = fill::input(axes.elements());
-    for (axes, along, norm_axes) in
-        [(axes.inner_as_axis(), Along::Inner, axes), (axes, Along::Axis, axes)]
-    {
-        let [w1, b1, w2, b2, gamma, beta] = half(axes.axis);
-        let hidden = b1.len();
-        let first = Linear { weight: Mat::row_major(&w1, hidden, axes.axis), bias: Some(&b1) };
-        let second = Linear { weight: Mat::row_major(&w2, axes.axis, hidden), bias: Some(&b2) };
-        let normalised = layer_norm(&x, norm_axes, along, &gamma, &beta, 1e-6);
-        let update = mlp(&normalised, axes, &first, GeluErf, &second);
-        x = x.iter().zip(update).map(|(x, y)| x + y).collect();
-    }
-
-    let first = [0.830236595, 0.782116097, 0.449130410, 1.694141585, 1.353303668, 0.506548494];
-    assert_close(&x[..6], &first, 1e-8);
-    assert_close(&x[59..], &[-0.086264242], 1e-8);
-    assert_close(
-        &[x.iter().sum(), x.iter().map(|x| x * x).sum()],
-        &[16.624130765, 41.642723654],
-        1e-8,
-    );
 }
 
 /// Appendix C of the Mixer paper: a model for images `k` times as large, with block-diagonal token
