@@ -38,6 +38,15 @@ pub enum MixError {
         /// Elements that it has.
         found: usize,
     },
+    /// Parameters of some rows that are not whole rows.
+    Rows {
+        /// Which ones: `prefix`, `positions`.
+        what: &'static str,
+        /// Elements of a row.
+        columns: usize,
+        /// Elements that there are.
+        found: usize,
+    },
     /// The weights do not follow each other: the columns of the second matrix must be as many as the
     /// rows of the first one.
     Hidden {
@@ -134,6 +143,9 @@ impl fmt::Display for MixError {
             }
             MixError::Parameter { what, expected, found } => {
                 write!(f, "{what} has {found} elements, expected {expected}")
+            }
+            MixError::Rows { what, columns, found } => {
+                write!(f, "{what} has {found} elements, which are not whole rows of {columns}")
             }
             MixError::Hidden { first, second } => write!(
                 f,

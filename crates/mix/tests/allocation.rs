@@ -115,6 +115,12 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
         check("patches", &ctx, scratch, |ctx, scratch| {
             embed.apply(&images, &mut y, 2, (64, 96), ctx, scratch).unwrap();
         });
+        let embed = embed.prefix(&[1.0; 2 * 30])?.positions(&[1.0; 6 * 30])?;
+        let mut y = vec![0.0; 2 * 8 * 30];
+        let scratch = Scratch::with_len(embed.scratch_len(2, (64, 96), &ctx)?)?;
+        check("patches behind tokens", &ctx, scratch, |ctx, scratch| {
+            embed.apply(&images, &mut y, 2, (64, 96), ctx, scratch).unwrap();
+        });
 
         // Without gathering, with it, and with sums of several chunks of channels.
         for (channels, kernel) in [(20, 1), (20, 3), (120, 3)] {

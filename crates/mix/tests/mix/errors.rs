@@ -253,49 +253,6 @@ fn norms_and_means() {
 }
 
 #[test]
-fn patches() {
-    let isa = Isa::best();
-    let weight = vec![1.0; 3 * 24];
-    let pack = |bias: usize, channels, patch| {
-        PatchEmbed::pack(isa, view(&weight, 3, 24), &vec![0.0; bias], channels, patch)
-    };
-    let what = "row of the patch weight";
-    let error = MixError::Parameter { what, expected: 18, found: 24 };
-    assert_eq!(pack(3, 3, (2, 3)).unwrap_err(), error);
-    let error = MixError::Parameter { what: "bias", expected: 3, found: 4 };
-    assert_eq!(pack(4, 4, (2, 3)).unwrap_err(), error);
-    let error = MixError::Overflow { axes: axes(3, MAX, 2) };
-    assert_eq!(pack(3, 3, (MAX, 2)).unwrap_err(), error);
-
-    let embed = pack(3, 4, (2, 3)).unwrap();
-    let (ctx, mut scratch) = (sequential(isa), Scratch::new());
-    let mut refused = |x: usize, y: usize, batch, image, error: MixError| {
-        let (x, mut y) = (vec![2.0; x], vec![3.0; y]);
-        let result = embed.apply(&x, &mut y, batch, image, &ctx, &mut scratch);
-        assert_eq!(result, Err(error.clone()));
-        assert!(y.iter().all(|&y| y == 3.0));
-        if !matches!(error, MixError::Tensor { .. }) {
-            assert_eq!(embed.scratch_len(batch, image, &ctx), Err(error));
-        }
-    };
-    for image in [(4, 7), (5, 6), (1, 3), (2, 1)] {
-        let patch = (2, 3);
-        refused(0, 0, 1, image, MixError::Patches { image, patch });
-    }
-    let tensor = |what, axes, found| MixError::Tensor { what, axes, found };
-    refused(95, 12, 1, (4, 6), tensor("input", axes(1, 4, 24), 95));
-    refused(96, 11, 1, (4, 6), tensor("output", axes(1, 4, 3), 11));
-    refused(96, 12, 2, (4, 6), tensor("input", axes(2, 4, 24), 96));
-    let side = MAX / 6 * 6;
-    refused(0, 0, 1, (side, side), MixError::Overflow { axes: axes(1, side / 2, side / 3) });
-    refused(0, 0, MAX, (2, 3), MixError::Overflow { axes: axes(MAX, 4, 6) });
-
-    let nothing = PatchEmbed::pack(isa, view(&[], 3, 0), &[0.0; 3], 1, (0, 3)).unwrap();
-    let error = MixError::Patches { image: (0, 3), patch: (0, 3) };
-    assert_eq!(nothing.tokens((0, 3)), Err(error));
-}
-
-#[test]
 fn kernels() {
     let empty = MatRef::row_major(&[], 0, MAX).unwrap();
     let error = AxisLinear::new(empty).pack(Isa::best(), Side::Left).unwrap_err();
@@ -321,6 +278,10 @@ fn texts() {
         (
             MixError::Parameter { what: "gamma", expected: 3, found: 4 },
             "gamma has 4 elements, expected 3",
+        ),
+        (
+            MixError::Rows { what: "prefix", columns: 3, found: 4 },
+            "prefix has 4 elements, which are not whole rows of 3",
         ),
         (
             MixError::Hidden { first: 3, second: 4 },

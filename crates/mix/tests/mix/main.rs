@@ -14,4 +14,5 @@ mod operators;
 mod outer;
 mod partition;
 mod patch;
+mod patch_errors;
 mod special;
