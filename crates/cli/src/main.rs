@@ -17,8 +17,10 @@ mod image_files;
 mod model_args;
 mod numbers;
 mod output;
+mod plot;
 mod preprocess_args;
 mod progress;
+mod speed;
 mod text;
 
 use std::process::ExitCode;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mixfold_simd::env;
 
-use commands::{bench, classify, demo, eval, fold, inspect, models, run};
+use commands::{bench, classify, compare, demo, eval, fold, inspect, models, run};
 use error::{CliError, Outcome};
 use output::Output;
 
@@ -47,6 +49,7 @@ enum Command {
     Inspect(inspect::Args),
     Models(models::Args),
     Bench(bench::Args),
+    Compare(compare::Args),
     Demo(demo::Args),
 }
 
@@ -84,6 +87,7 @@ fn execute(command: &Command, out: &mut Output) -> Result<Outcome, CliError> {
         Command::Inspect(args) => inspect::run(args, out),
         Command::Models(args) => models::run(args, out),
         Command::Bench(args) => bench::run(args, out),
+        Command::Compare(args) => compare::run(args, out),
         Command::Demo(args) => demo::run(args, out),
     }
 }

@@ -1,6 +1,6 @@
 //! Which model a command uses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use mixfold_gemm::Context;
@@ -30,8 +30,8 @@ pub(crate) struct ModelArgs {
     form: Option<FormArg>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormArg {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormArg {
     Train,
     Deploy,
 }
@@ -42,7 +42,22 @@ enum GeluArg {
     Tanh,
 }
 
+impl From<FormArg> for Form {
+    fn from(form: FormArg) -> Self {
+        match form {
+            FormArg::Train => Form::Train,
+            FormArg::Deploy => Form::Deploy,
+        }
+    }
+}
+
 impl ModelArgs {
+    /// The model of this name, with these weights if there are any, in this form if one is asked for.
+    pub(crate) fn named(name: &str, weights: Option<&Path>, form: Option<FormArg>) -> Self {
+        let weights = weights.map(Path::to_owned);
+        ModelArgs { model: Some(name.to_owned()), weights, gelu: None, form }
+    }
+
     /// Loads the model with its weights.
     pub(crate) fn load(&self, ctx: &Context) -> Result<Model, CliError> {
         self.load_or(ctx, |_, name| {
@@ -71,10 +86,7 @@ impl ModelArgs {
             });
         }
         if let Some(form) = self.form {
-            loader = loader.form(match form {
-                FormArg::Train => Form::Train,
-                FormArg::Deploy => Form::Deploy,
-            });
+            loader = loader.form(form.into());
         }
         match (self.model.as_deref(), &self.weights) {
             (Some(name), Some(weights)) => Ok(loader.load(name, weights)?),

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-const TEMPLATE: &str = "{wide_bar} {human_pos}/{human_len} images, {eta} left";
+const TEMPLATE: &str = "{wide_bar} {human_pos}/{human_len} {msg}, {eta} left";
 
 /// A bar on standard error if that is a terminal, else nothing. It is gone when dropped.
 #[derive(Debug)]
@@ -15,6 +15,11 @@ pub(crate) struct Progress {
 impl Progress {
     /// Of so many images.
     pub(crate) fn new(images: usize) -> Self {
+        Progress::of(images, "images")
+    }
+
+    /// Of so many of something.
+    pub(crate) fn of(count: usize, what: &'static str) -> Self {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
@@ -23,14 +28,13 @@ impl Progress {
         let style = ProgressStyle::with_template(TEMPLATE)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
-        Progress {
-            bar: ProgressBar::with_draw_target(Some(images as u64), target).with_style(style),
-        }
+        let bar = ProgressBar::with_draw_target(Some(count as u64), target);
+        Progress { bar: bar.with_style(style).with_message(what) }
     }
 
-    /// So many images more are done.
-    pub(crate) fn add(&self, images: usize) {
-        self.bar.inc(images as u64);
+    /// So many more are done.
+    pub(crate) fn add(&self, count: usize) {
+        self.bar.inc(count as u64);
     }
 
     /// Does what writes to the terminal while the bar is not there.

@@ -63,6 +63,11 @@ pub(crate) fn shape(shape: &[usize]) -> String {
     }
 }
 
+/// A model's name, and its form if it has two: `repmlpnet_t224, train`.
+pub(crate) fn model(name: &str, form: Option<&str>) -> String {
+    form.map_or_else(|| name.to_owned(), |form| format!("{name}, {form}"))
+}
+
 /// A fraction as `91.76 %`.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2} %", 100.0 * fraction)

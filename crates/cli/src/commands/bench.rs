@@ -1,30 +1,18 @@
 //! `mixfold bench`
 
-use std::sync::Barrier;
-use std::thread;
-use std::time::{Duration, Instant};
-
 use mixfold_gemm::Context;
-use mixfold_model::{Model, ModelError, Phase, Plan};
-use mixfold_simd::{Isa, peak};
+use mixfold_model::{Model, ModelError, Phase};
 use serde::Serialize;
 
 use crate::compute::{self, Compute};
 use crate::error::{CliError, Outcome};
 use crate::model_args::ModelArgs;
-use crate::numbers::median;
 use crate::output::Output;
+use crate::speed::{self, Peak, Speed, Timed, WINDOW};
 use crate::text::{self, Align};
 
-/// The time that the default number of runs takes, where a run is short.
-const DURATION: Duration = Duration::from_secs(3);
-const LEAST_RUNS: usize = 3;
 /// A run that looks at each phase comes after so many that are only timed.
 const RUNS_PER_LOOK: usize = 3;
-
-/// How long a measurement of the peak takes, and the least number of them.
-const WINDOW: Duration = Duration::from_millis(5);
-const LEAST_WINDOWS: usize = 20;
 
 /// Measure the speed of a model
 ///
@@ -76,13 +64,10 @@ struct Bench {
     isa: &'static str,
     dtype: &'static str,
     runs: usize,
-    /// Of the fastest run, as all figures but the median.
-    images_per_s: f64,
-    images_per_s_median: f64,
-    gflops: f64,
+    #[serde(flatten)]
+    speed: Speed,
     /// Of all threads together.
     fma_peak_gflops: f64,
-    peak_fraction: f64,
     phases: Vec<PhaseTime>,
 }
 
@@ -121,89 +106,40 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
 }
 
 fn measure(model: &Model, batch: usize, runs: Option<u32>) -> Result<Measured, ModelError> {
-    let ctx = model.context();
-    let len = batch * model.input().iter().product::<usize>();
-    // Values of an ordinary image: from -1 to 1.
-    let images: Vec<f32> = (0..len).map(|i| (i * 7919 % 256) as f32 / 127.5 - 1.0).collect();
-    let mut logits = vec![0.0; batch * model.classes()];
-    let mut plan = model.plan(batch)?;
-
-    observe(&mut plan, &images, &mut logits)?;
-    plan.run(&images, &mut logits)?;
-    let start = Instant::now();
-    plan.run(&images, &mut logits)?;
+    let images = speed::images(model, batch)?;
+    let mut timed = Timed::new(model, batch, &images)?;
+    timed.phases()?;
+    timed.run()?;
+    let seconds = timed.run()?;
+    let looks = 1.0 + 1.0 / RUNS_PER_LOOK as f64;
     let runs = match runs {
         Some(runs) => runs as usize,
-        None => {
-            let looks = 1.0 + 1.0 / RUNS_PER_LOOK as f64;
-            let run = start.elapsed().mul_f64(looks) + WINDOW;
-            LEAST_RUNS.max((DURATION.as_secs_f64() / run.as_secs_f64()) as usize)
-        }
+        None => speed::default_runs(seconds * looks + WINDOW.as_secs_f64()),
     };
 
-    let phases = [f64::INFINITY; Phase::ALL.len()];
-    let mut measured = Measured { runs: Vec::with_capacity(runs), phases, peak: 0.0 };
+    let mut peak = Peak::new(model.context(), runs);
+    let mut phases = [f64::INFINITY; Phase::ALL.len()];
+    let mut seconds = Vec::with_capacity(runs);
     for run in 0..runs {
-        for _ in 0..LEAST_WINDOWS.div_ceil(runs) {
-            measured.peak = measured.peak.max(fma_gflops(ctx.isa(), ctx.workers()));
-        }
-        let start = Instant::now();
-        plan.run(&images, &mut logits)?;
-        measured.runs.push(start.elapsed().as_secs_f64());
+        peak.measure();
+        seconds.push(timed.run()?);
         if run % RUNS_PER_LOOK == 0 {
-            let phases = observe(&mut plan, &images, &mut logits)?;
-            for (least, phase) in measured.phases.iter_mut().zip(phases) {
+            for (least, phase) in phases.iter_mut().zip(timed.phases()?) {
                 *least = least.min(phase);
             }
         }
     }
-    Ok(measured)
-}
-
-/// Runs the plan once; returns the seconds spent in each phase.
-fn observe(
-    plan: &mut Plan<'_>,
-    images: &[f32],
-    logits: &mut [f32],
-) -> Result<[f64; Phase::ALL.len()], ModelError> {
-    let mut seconds = [0.0; Phase::ALL.len()];
-    let mut last = Instant::now();
-    plan.run_observed(images, logits, |layer, _, _, _| {
-        let now = Instant::now();
-        if let Some(phase) = Phase::ALL.iter().position(|&phase| phase == layer.phase()) {
-            seconds[phase] += (now - last).as_secs_f64();
-        }
-        last = now;
-    })?;
-    Ok(seconds)
-}
-
-/// The rate of multiply-adds of `threads` threads at once.
-fn fma_gflops(isa: Isa, threads: usize) -> f64 {
-    let barrier = Barrier::new(threads);
-    let one = || {
-        barrier.wait();
-        peak::fma_gflops(isa, WINDOW)
-    };
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(one)).collect();
-        let own = one();
-        own + others.into_iter().filter_map(|other| other.join().ok()).sum::<f64>()
-    })
+    Ok(Measured { runs: seconds, phases, peak: peak.gflops() })
 }
 
 impl Bench {
     fn new(model: &Model, batch: usize, ctx: &Context, measured: Measured) -> Self {
-        let Measured { mut runs, phases, peak } = measured;
-        runs.sort_by(f64::total_cmp);
-        let gflops = |macs: u64, seconds: f64| 2.0 * macs as f64 * batch as f64 / seconds / 1e9;
+        let Measured { runs, phases, peak } = measured;
         let phase_time = |(phase, seconds): (Phase, f64)| {
-            let gflops = gflops(model.phase_macs(phase), seconds);
+            let gflops = speed::gflops(model.phase_macs(phase), batch, seconds);
             let (ms, peak_fraction) = (1e3 * seconds, gflops / peak);
             PhaseTime { phase: phase.to_string(), ms, gflops, peak_fraction }
         };
-        let images_per_s = |seconds: f64| batch as f64 / seconds;
-        let fastest = gflops(model.macs(), runs[0]);
         Bench {
             model: model.name().to_owned(),
             form: model.form().map(|form| form.to_string()),
@@ -212,11 +148,8 @@ impl Bench {
             isa: ctx.isa().name(),
             dtype: "f32",
             runs: runs.len(),
-            images_per_s: images_per_s(runs[0]),
-            images_per_s_median: images_per_s(median(&runs)),
-            gflops: fastest,
+            speed: Speed::new(model, batch, runs, peak),
             fma_peak_gflops: peak,
-            peak_fraction: fastest / peak,
             phases: Phase::ALL.into_iter().zip(phases).map(phase_time).collect(),
         }
     }
@@ -237,9 +170,13 @@ impl Bench {
         out.table(
             [Align::Left, Align::Right, Align::Left],
             &[
-                row("images/s", self.images_per_s, "fastest run".into()),
-                row("", self.images_per_s_median, "median".into()),
-                row("GFLOP/s", self.gflops, format!("{} of the peak", self.fraction())),
+                row("images/s", self.speed.images_per_s, "fastest run".into()),
+                row("", self.speed.images_per_s_median, "median".into()),
+                row(
+                    "GFLOP/s",
+                    self.speed.gflops,
+                    format!("{} of the peak", speed::of_peak(self.speed.peak_fraction)),
+                ),
                 row("", self.fma_peak_gflops, "peak of multiply-adds, measured".into()),
             ],
         )?;
@@ -250,15 +187,11 @@ impl Bench {
                 phase.phase.clone(),
                 format!("{:.3}", phase.ms),
                 format!("{:.1}", phase.gflops),
-                format!("{:.1} %", 100.0 * phase.peak_fraction),
+                speed::of_peak(phase.peak_fraction),
             ]
         });
         use Align::{Left, Right};
         let rows: Vec<_> = [header].into_iter().chain(rows).collect();
         out.table([Left, Right, Right, Right], &rows)
-    }
-
-    fn fraction(&self) -> String {
-        format!("{:.1} %", 100.0 * self.peak_fraction)
     }
 }

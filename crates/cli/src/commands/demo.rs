@@ -205,10 +205,7 @@ impl Agreement {
 
 impl Described {
     fn title(&self) -> String {
-        match &self.form {
-            Some(form) => format!("{}, {form}", self.model),
-            None => self.model.clone(),
-        }
+        text::model(&self.model, self.form.as_deref())
     }
 }
 

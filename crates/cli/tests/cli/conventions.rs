@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use crate::{command, finish, mixfold, samples, weights};
 
-const COMMANDS: [&str; 8] =
-    ["classify", "eval", "run", "fold", "inspect", "models", "bench", "demo"];
+const COMMANDS: [&str; 9] =
+    ["classify", "eval", "run", "fold", "inspect", "models", "bench", "compare", "demo"];
 
 #[test]
 fn help_and_version() {
@@ -25,7 +25,7 @@ fn help_and_version() {
 
 #[test]
 fn wrong_arguments_are_told_in_one_line() {
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 32] = [
         (&["nonsense"], "nonsense"),
         (&["classify"], "<IMAGE>"),
         (&["classify", "x.png", "--tops", "1"], "--top"),
@@ -47,6 +47,25 @@ fn wrong_arguments_are_told_in_one_line() {
         (&["fold", "in", "out", "--model", "repmlpnet_x"], "repmlpnet_b256"),
         (&["fold", "in", "out", "--form", "train"], "--form"),
         (&["demo", "--threads", "0"], "--threads"),
+        (&["compare"], "--models"),
+        (&["compare", "--models", "mixer_fashion,mixer_x"], "unknown model `mixer_x`"),
+        (&["compare", "--models", ""], "unknown model ``"),
+        (&["compare", "--models", "mixer_fashion:train"], "one form only"),
+        (&["compare", "--models", "repmlpnet_fashion:folded"], "NAME:deploy"),
+        (&["compare", "--models", "mixer_fashion", "--batch", "1,0"], "--batch"),
+        (&["compare", "--models", "mixer_fashion", "--runs", "0"], "--runs"),
+        (&["compare", "--models", "mixer_fashion", "--weights", "absent"], "NAME=FILE"),
+        (&["compare", "--models", "mixer_fashion", "--weights", "mixer_x=absent"], "mixer_x"),
+        (
+            &[
+                "compare",
+                "--models=mixer_fashion",
+                "--weights=mixer_fashion=a",
+                "--weights=mixer_fashion=b",
+            ],
+            "one file for a model",
+        ),
+        (&["compare", "--models", "mixer_fashion", "--plot", "x.png"], ".svg"),
     ];
     for (args, hint) in cases {
         let error = mixfold(args).failure(2);
@@ -56,7 +75,7 @@ fn wrong_arguments_are_told_in_one_line() {
 
 #[test]
 fn files_that_are_not_there_are_named() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 10] = [
         &["classify", "absent"],
         &["classify", "x.png", "--weights", "absent"],
         &["classify", "x.png", "--labels", "absent"],
@@ -64,6 +83,7 @@ fn files_that_are_not_there_are_named() {
         &["run", "--input", "absent", "--output", "y.npy"],
         &["inspect", "absent"],
         &["bench", "--weights", "absent"],
+        &["compare", "--models", "mixer_fashion", "--weights", "mixer_fashion=absent"],
         &["fold", "absent", "out"],
         &["fold", "absent", "out", "--model", "repmlpnet_b256", "--report"],
     ];
@@ -86,11 +106,12 @@ fn weights_of_another_model_are_told_in_short() {
 #[test]
 fn the_environment_chooses_the_instruction_set() {
     let samples = samples();
-    let cases: [&[&str]; 6] = [
+    let cases: [&[&str]; 7] = [
         &["classify", samples.to_str().unwrap()],
         &["eval", "--images", "absent", "--labels", "absent"],
         &["run", "--input", "absent", "--output", "y.npy"],
         &["bench", "--runs", "1"],
+        &["compare", "--models", "mixer_fashion", "--runs", "1"],
         &["fold", "absent", "out"],
         &["demo"],
     ];
@@ -110,7 +131,7 @@ fn the_environment_chooses_the_instruction_set() {
 #[test]
 fn a_closed_pipe_ends_in_silence() {
     let (samples, weights) = (samples(), weights());
-    let cases: [&[&str]; 7] = [
+    let cases: [&[&str]; 8] = [
         &["--help"],
         &["models"],
         &["models", "--json"],
@@ -118,6 +139,7 @@ fn a_closed_pipe_ends_in_silence() {
         &["classify", samples.to_str().unwrap()],
         &["classify", samples.to_str().unwrap(), "--json"],
         &["demo"],
+        &["compare", "--models", "mixer_fashion", "--runs", "1", "--batch", "1"],
     ];
     for args in cases {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -2,6 +2,7 @@
 
 mod bench;
 mod classify;
+mod compare;
 mod conventions;
 mod demo;
 mod eval;

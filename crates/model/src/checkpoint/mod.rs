@@ -22,8 +22,8 @@ mod decode;
 mod error;
 pub mod npy;
 mod npz;
+mod replacement;
 mod safetensors;
-mod temporary;
 mod write;
 
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 pub use error::CheckpointError;
+pub use replacement::Replacement;
 pub use write::{Tensor, write_safetensors};
 
 /// A weights file that has been opened: its table of contents, checked, and the file itself.

@@ -8,8 +8,7 @@ use safetensors::Dtype as Stored;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::temporary::temporary_beside;
-use super::{CheckpointError, Dtype, checked_size};
+use super::{CheckpointError, Dtype, Replacement, checked_size};
 
 /// A tensor to be written: name, type, dimensions.
 pub type Tensor = (String, Dtype, Vec<usize>);
@@ -39,7 +38,7 @@ pub fn write_safetensors<E: From<CheckpointError>>(
         size(&b.1).cmp(&size(&a.1)).then_with(|| a.0.cmp(&b.0))
     });
     let (header, end) = header(path, &tensors, metadata)?;
-    let mut file = temporary_beside(path).map_err(io)?;
+    let mut file = Replacement::begin(path).map_err(io)?;
     file.write_all(&header).map_err(io)?;
     let mut bytes = Vec::new();
     for (name, dtype, shape) in &tensors {
@@ -54,7 +53,7 @@ pub fn write_safetensors<E: From<CheckpointError>>(
         }
         file.write_all(&bytes).map_err(io)?;
     }
-    file.persist(path).map_err(|error| io(error.error))?;
+    file.finish().map_err(io)?;
     Ok(end)
 }
 

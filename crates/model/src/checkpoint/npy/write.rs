@@ -3,11 +3,8 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use super::{ARRAY, MAGIC};
-use crate::checkpoint::temporary::temporary_beside;
-use crate::checkpoint::{CheckpointError, Dtype, checked_size};
+use crate::checkpoint::{CheckpointError, Dtype, Replacement, checked_size};
 
 /// Writes an f32 array in row-major order, version 1.0, little-endian. The file is written beside
 /// `path` and renamed to it when it is complete, so that no reader meets half of it.
@@ -30,7 +27,7 @@ pub fn write(
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    file: NamedTempFile,
+    file: Replacement,
     shape: Vec<usize>,
     needed: u64,
     written: u64,
@@ -51,7 +48,7 @@ impl Writer {
             dtype: Dtype::F32,
         })?;
         let begin = || {
-            let mut file = temporary_beside(path)?;
+            let mut file = Replacement::begin(path)?;
             file.write_all(&encode_header(shape)?)?;
             Ok(file)
         };
@@ -93,10 +90,7 @@ impl Writer {
             return Err(self.size_error(self.written));
         }
         let Self { path, file, .. } = self;
-        match file.persist(&path) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(CheckpointError::Io { path, source: error.error }),
-        }
+        file.finish().map_err(|source| CheckpointError::Io { path, source })
     }
 
     fn size_error(&self, stored: u64) -> CheckpointError {
