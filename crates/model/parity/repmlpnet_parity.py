@@ -27,7 +27,16 @@ from pathlib import Path
 import comparison
 import numpy as np
 import torch
-from comparison import Comparison, RunFailed, call, mixfold_logits, random_images, relative_error
+from comparison import (
+    Comparison,
+    RunFailed,
+    call,
+    exact_and_tanh,
+    mixfold_logits,
+    random_images,
+    relative_error,
+    torch_logits,
+)
 from repmlpnet import VARIANTS, Config, RepMlpNet
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -72,15 +81,6 @@ def random_model(config: Config, seed: int) -> RepMlpNet:
     return model.eval()
 
 
-def torch_logits(model: RepMlpNet, images: torch.Tensor, gelu: str = "none") -> np.ndarray:
-    """PyTorch's logits with the GELU `none` (exact) or `tanh`."""
-    for module in model.modules():
-        if isinstance(module, nn.GELU):
-            module.approximate = gelu
-    with torch.inference_mode():
-        return model.eval()(images).numpy()
-
-
 def deploy_model(config: Config, path: Path) -> RepMlpNet:
     """The network in deploy form with the weights of a file."""
     model = RepMlpNet(config, deploy=True)
@@ -103,13 +103,7 @@ def compare(args: argparse.Namespace, name: str, folder: Path) -> Iterator[Compa
     deploy_file.unlink(missing_ok=True)
     np.save(input_file, images.numpy())
 
-    tanh, exact = torch_logits(model, images, "tanh"), torch_logits(model, images)
-    distance = relative_error(tanh, exact)
-    print(
-        f"{name}: max |logit| {np.abs(exact).max():.2f}, standard deviation {exact.std():.2f} over all"
-        f" and {exact.std(axis=0).mean():.2f} between images, tanh from exact {distance:.1e}"
-    )
-    tolerance = min(TOLERANCE, distance / 4)
+    exact, _, tolerance = exact_and_tanh(name, model, images, TOLERANCE)
 
     def run(weights: Path, form: str) -> np.ndarray:
         return mixfold_logits(args.mixfold, name, weights, input_file, exact.shape, "--form", form)
