@@ -1,10 +1,12 @@
-//! What happens to a register tile before it is written: bias, activation, scale, residual.
+//! What happens to a register tile before it is written: bias, activation, scale, and what it meets in
+//! the output.
 
 use core::ops::Range;
 
 use mixfold_simd::math::{GeluErf, GeluTanh, Identity, Relu, Sigmoid, Silu, Unary};
 use mixfold_simd::{Element, Simd, V, Vector};
 
+use crate::operand::same_shape;
 use crate::{GemmError, MatRef};
 
 /// What goes along with the elements of a matrix: one number for all, for each row or each column.
@@ -201,16 +203,32 @@ pub enum Accum<'a, T> {
     Replace,
     /// Is added to it: a residual connection in place.
     Add,
+    /// Is multiplied with it: a gate for each element, in place.
+    Multiply,
     /// Takes its place, added to another matrix: a residual connection to elsewhere.
     Onto(MatRef<'a, T>),
 }
 
 impl<T: Element> Accum<'_, T> {
+    /// That a product of these rows and columns can meet it so.
+    pub(crate) fn check(&self, rows: usize, cols: usize) -> Result<(), GemmError> {
+        match self {
+            Accum::Replace | Accum::Add | Accum::Multiply => Ok(()),
+            Accum::Onto(residual) => {
+                same_shape("residual", (rows, cols), (residual.rows(), residual.cols()))
+            }
+        }
+    }
+
     /// How a block of the result meets the same block of the output.
-    pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Result<Self, GemmError> {
+    ///
+    /// # Errors
+    /// [`GemmError::Shape`] if the block reaches beyond the matrix that the result is added to.
+    pub fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Result<Self, GemmError> {
         Ok(match self {
             Accum::Replace => Accum::Replace,
             Accum::Add => Accum::Add,
+            Accum::Multiply => Accum::Multiply,
             Accum::Onto(residual) => {
                 Accum::Onto(residual.block(rows.start, cols.start, rows.len(), cols.len())?)
             }

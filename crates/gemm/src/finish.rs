@@ -1,5 +1,5 @@
-//! From the sums of a register tile to the output: bias, activation, scale and residual in one pass
-//! while the tile is in the first level cache.
+//! From the sums of a register tile to the output: bias, activation, scale and what is added or
+//! multiplied in one pass while the tile is in the first level cache.
 
 use mixfold_simd::math::Unary;
 use mixfold_simd::{Element, Kernel, Simd, V, Vector};
@@ -15,12 +15,40 @@ pub(crate) struct Place<T> {
     pub col_stride: usize,
 }
 
-/// Where the elements stand that are added to a tile.
+/// Where elements stand that a tile meets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Residual<T> {
+pub(crate) struct Source<T> {
     pub data: *const T,
     pub row_stride: usize,
     pub col_stride: usize,
+}
+
+/// What a tile meets before it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Meets<T> {
+    Nothing,
+    /// What is added to it.
+    Addend(Source<T>),
+    /// What is multiplied with it.
+    Factor(Source<T>),
+}
+
+impl<T> Meets<T> {
+    fn source(self) -> Option<Source<T>> {
+        match self {
+            Meets::Nothing => None,
+            Meets::Addend(source) | Meets::Factor(source) => Some(source),
+        }
+    }
+
+    /// The same elements elsewhere.
+    fn moved(self, to: Source<T>) -> Self {
+        match self {
+            Meets::Nothing => Meets::Nothing,
+            Meets::Addend(_) => Meets::Addend(to),
+            Meets::Factor(_) => Meets::Factor(to),
+        }
+    }
 }
 
 /// A tile of sums with all that is to happen to it.
@@ -34,21 +62,21 @@ pub(crate) struct Finish<'a, T: Scalar> {
     pub rows: usize,
     pub cols: usize,
     pub place: Place<T>,
-    pub residual: Option<Residual<T>>,
+    pub meets: Meets<T>,
 }
 
 /// Finishes a tile.
 ///
 /// # Safety
 /// 1. `finish.sums` is valid for reads of `rows` · `tile_cols` values.
-/// 2. `finish.place`, and `residual` if there, are valid for writes and reads of `rows` × `cols`
-///    values at their strides; nothing else reaches the former meanwhile.
+/// 2. `finish.place`, and the source that the tile meets if there is one, are valid for writes and
+///    reads of `rows` × `cols` values at their strides; nothing else reaches the former meanwhile.
 /// 3. The vectors of the epilogue reach beyond the tile's rows and columns.
 #[inline(always)]
 pub(crate) unsafe fn finish<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
     let apart = |stride: usize| stride != 1;
-    let residual = finish.residual;
-    if apart(finish.place.col_stride) || residual.is_some_and(|r| apart(r.col_stride)) {
+    let source = finish.meets.source();
+    if apart(finish.place.col_stride) || source.is_some_and(|source| apart(source.col_stride)) {
         // SAFETY: 1. to 3.
         unsafe { finish_by_copies(s, finish) };
     } else {
@@ -57,25 +85,24 @@ pub(crate) unsafe fn finish<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
     }
 }
 
-/// Finishes a tile whose columns, or the residual's, are not adjacent, by way of copies that are.
+/// Finishes a tile whose columns, or those that it meets, are not adjacent, by way of copies that are.
 ///
 /// # Safety
 /// As [`finish`].
 #[inline(always)]
 unsafe fn finish_by_copies<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
-    let Finish { rows, cols, place, residual, .. } = finish;
-    let mut added = [T::default(); MAX_ROWS * MAX_COLS];
+    let Finish { rows, cols, place, meets, .. } = finish;
+    let mut met = [T::default(); MAX_ROWS * MAX_COLS];
     let mut done = [T::default(); MAX_ROWS * MAX_COLS];
     let target = Place { data: done.as_mut_ptr(), row_stride: MAX_COLS, col_stride: 1 };
-    if let Some(residual) = residual {
+    if let Some(source) = meets.source() {
         // SAFETY: 2.; a copy has room for the largest tile.
-        unsafe { copy(residual, Place { data: added.as_mut_ptr(), ..target }, rows, cols) };
+        unsafe { copy(source, Place { data: met.as_mut_ptr(), ..target }, rows, cols) };
     }
-    let added = Residual { data: added.as_ptr(), row_stride: MAX_COLS, col_stride: 1 };
-    let residual = residual.map(|_| added);
+    let met = Source { data: met.as_ptr(), row_stride: MAX_COLS, col_stride: 1 };
     // SAFETY: 1. and 3.; the copies are 2. and adjacent.
-    unsafe { finish_adjacent(s, Finish { place: target, residual, ..finish }) };
-    let done = Residual { data: done.as_ptr(), ..added };
+    unsafe { finish_adjacent(s, Finish { place: target, meets: meets.moved(met), ..finish }) };
+    let done = Source { data: done.as_ptr(), ..met };
     // SAFETY: 2.
     unsafe { copy(done, place, rows, cols) };
 }
@@ -85,7 +112,7 @@ unsafe fn finish_by_copies<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
 /// # Safety
 /// 1. `from` is valid for reads, `to` for writes, of `rows` × `cols` values at their strides.
 #[inline(never)]
-unsafe fn copy<T: Element>(from: Residual<T>, to: Place<T>, rows: usize, cols: usize) {
+unsafe fn copy<T: Element>(from: Source<T>, to: Place<T>, rows: usize, cols: usize) {
     for i in 0..rows {
         for j in 0..cols {
             let from = from.data.wrapping_add(i * from.row_stride + j * from.col_stride);
@@ -109,7 +136,7 @@ unsafe fn finish_adjacent<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
             self.0.enter(FinishTile { tile: self.1, f });
         }
     }
-    let Finish { epilogue, sums, at, rows, cols, place, residual } = finish;
+    let Finish { epilogue, sums, at, rows, cols, place, meets } = finish;
     let tile = Tile {
         bias: Line::of(epilogue.bias, at),
         scale: Line::of(epilogue.scale, at),
@@ -117,7 +144,7 @@ unsafe fn finish_adjacent<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
         rows,
         cols,
         place: (place.data, place.row_stride),
-        residual: residual.map(|residual| (residual.data, residual.row_stride)),
+        meets,
     };
     epilogue.activation.choose(Enter(s, tile));
 }
@@ -142,7 +169,7 @@ impl<T: Element> Line<T> {
     }
 }
 
-/// A [`Finish`] with adjacent columns, without activation. Pointers with their row strides.
+/// A [`Finish`] with adjacent columns, without activation.
 #[derive(Clone, Copy)]
 struct Tile<T> {
     bias: Line<T>,
@@ -150,8 +177,9 @@ struct Tile<T> {
     sums: *const T,
     rows: usize,
     cols: usize,
+    /// With its row stride.
     place: (*mut T, usize),
-    residual: Option<(*const T, usize)>,
+    meets: Meets<T>,
 }
 
 struct FinishTile<T, F> {
@@ -196,7 +224,7 @@ impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
     /// The vectors of `N` rows from (`row`, `col`) on.
     #[inline(always)]
     fn vectors<S: Simd, const N: usize, const WHOLE: bool>(&self, s: S, row: usize, col: usize) {
-        let Tile { bias, scale, sums, cols, place, residual, .. } = self.tile;
+        let Tile { bias, scale, sums, cols, place, meets, .. } = self.tile;
         let n = cols - col;
         let load = |p: *const T| {
             // SAFETY: 2. and 3. of `finish`: the tile has n more columns, or a whole vector.
@@ -251,9 +279,20 @@ impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
                 }
             }
         }
-        if let Some((data, stride)) = residual {
-            for (i, x) in x.iter_mut().enumerate() {
-                *x = *x + load(data.wrapping_add((row + i) * stride + col));
+        let met = |source: Source<T>, i: usize| {
+            load(source.data.wrapping_add((row + i) * source.row_stride + col))
+        };
+        match meets {
+            Meets::Nothing => {}
+            Meets::Addend(source) => {
+                for (i, x) in x.iter_mut().enumerate() {
+                    *x = *x + met(source, i);
+                }
+            }
+            Meets::Factor(source) => {
+                for (i, x) in x.iter_mut().enumerate() {
+                    *x = *x * met(source, i);
+                }
             }
         }
         let (data, stride) = place;

@@ -132,7 +132,7 @@ impl<T: Element> Scratch<T> {
 /// * Shapes: `lhs` is m × k, `rhs` is k × n, `out` is m × n, each with any strides. Zero sizes are
 ///   allowed; with k = 0 the product is 0 and the epilogue follows.
 /// * Arithmetic: each element is a sum in the order of k that starts at 0; then, once, `+ bias`,
-///   `activation`, `· scale`, `+ residual`.
+///   `activation`, `· scale`, then what `accum` says: `+` or `·` what stood there, `+ residual`.
 /// * Accuracy: with u half the distance from 1 to the next number, the sum is within
 ///   k·u / (1 − k·u) · Σ|a·b| of the exact one, fused or not (Higham, *Accuracy and Stability of
 ///   Numerical Algorithms*, chapter 3), as long as nothing overflows or underflows.
@@ -198,9 +198,7 @@ pub fn gemm<'a, T: Scalar>(
         return Err(GemmError::Inner { lhs: lhs_k, rhs: rhs_k });
     }
     same_shape("output", (m, n), (out.rows(), out.cols()))?;
-    if let Accum::Onto(residual) = &accum {
-        same_shape("residual", (m, n), (residual.rows(), residual.cols()))?;
-    }
+    accum.check(m, n)?;
     epilogue.check(m, n)?;
     if let Lhs::Packed(tiles) = &lhs {
         same_kernel(kernel, tiles.kernel())?;

@@ -5,7 +5,7 @@ use core::ops::Range;
 use mixfold_simd::{Isa, Kernel, Simd};
 
 use crate::epilogue::{Accum, Epilogue, Scalar};
-use crate::finish::{Finish, Place, Residual, finish};
+use crate::finish::{Finish, Meets, Place, Source, finish};
 use crate::kernel::{K_STEP, KernelId, MAX_COLS, MAX_ROWS, TileArgs, tile, tile_cols};
 use crate::operand::{
     Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,
@@ -20,76 +20,70 @@ pub(crate) const K_BLOCK: usize = 1024;
 /// the sums stay in the second level cache beside the left operand.
 const COLS_BLOCK: usize = 256;
 
-/// Where a product is written.
+/// Where a product is written, and how it meets what stood there.
 #[derive(Debug)]
 pub enum Out<'a, T> {
     /// A matrix of any strides.
     Matrix(MatMut<'a, T>, Accum<'a, T>),
     /// The left operand of a further product, whose k are the columns of this one.
-    Tiles(TilesMut<'a, T>),
+    Tiles(TilesMut<'a, T>, Accum<'a, T>),
     /// The right operand of a further product, whose k are the rows of this one.
-    Panels(PanelsMut<'a, T>),
+    Panels(PanelsMut<'a, T>, Accum<'a, T>),
 }
 
 impl<T: Scalar> Out<'_, T> {
     /// That a product of these rows and columns can be written here.
     fn check(&self, kernel: KernelId, split: RowSplit, cols: usize) -> Result<(), GemmError> {
         let rows = split.rows();
-        match self {
+        let accum = match self {
             Out::Matrix(out, accum) => {
                 same_shape("output", (rows, cols), (out.rows(), out.cols()))?;
-                if let Accum::Onto(residual) = accum {
-                    same_shape("residual", (rows, cols), (residual.rows(), residual.cols()))?;
-                }
-                Ok(())
+                accum
             }
-            Out::Tiles(out) => {
+            Out::Tiles(out, accum) => {
                 same_kernel(kernel, out.kernel)?;
                 same_shape("output", (rows, cols), (out.split.rows(), out.k))?;
                 debug_assert_eq!(split, out.split, "a tile of the product is one of the output");
-                Ok(())
+                accum
             }
-            Out::Panels(out) => {
+            Out::Panels(out, accum) => {
                 same_kernel(kernel, out.kernel)?;
-                same_shape("output", (rows, cols), (out.k, out.cols))
+                same_shape("output", (rows, cols), (out.k, out.cols))?;
+                accum
             }
-        }
+        };
+        accum.check(rows, cols)
     }
 
-    /// Where the tile `i` of rows, from `row` on, and panel `j` go, and what is added to them.
+    /// Where the tile `i` of rows, from `row` on, and panel `j` go, and what they meet.
     #[inline(always)]
-    fn place(
-        &mut self,
-        i: usize,
-        row: usize,
-        j: usize,
-        col: usize,
-    ) -> (Place<T>, Option<Residual<T>>) {
-        match self {
+    fn place(&mut self, i: usize, row: usize, j: usize, col: usize) -> (Place<T>, Meets<T>) {
+        let (place, accum) = match self {
             Out::Matrix(out, accum) => {
-                let (data, (row_stride, col_stride)) = (out.ptr(row, col), out.strides());
-                let residual = match accum {
-                    Accum::Replace => None,
-                    Accum::Add => {
-                        Some(Residual { data: data.cast_const(), row_stride, col_stride })
-                    }
-                    Accum::Onto(residual) => Some(Residual {
-                        data: residual.ptr(row, col),
-                        row_stride: residual.row_stride(),
-                        col_stride: residual.col_stride(),
-                    }),
-                };
-                (Place { data, row_stride, col_stride }, residual)
+                let (row_stride, col_stride) = out.strides();
+                (Place { data: out.ptr(row, col), row_stride, col_stride }, accum)
             }
-            Out::Tiles(out) => {
-                let data = out.place(i, col);
-                (Place { data, row_stride: K_STEP, col_stride: 1 }, None)
+            Out::Tiles(out, accum) => {
+                (Place { data: out.place(i, col), row_stride: K_STEP, col_stride: 1 }, accum)
             }
-            Out::Panels(out) => {
-                let data = out.place(row, j);
-                (Place { data, row_stride: out.kernel.cols, col_stride: 1 }, None)
+            Out::Panels(out, accum) => {
+                let row_stride = out.kernel.cols;
+                (Place { data: out.place(row, j), row_stride, col_stride: 1 }, accum)
             }
-        }
+        };
+        let Place { data, row_stride, col_stride } = place;
+        let old = Source { data: data.cast_const(), row_stride, col_stride };
+        let meets = match accum {
+            Accum::Replace => Meets::Nothing,
+            Accum::Add => Meets::Addend(old),
+            Accum::Multiply => Meets::Factor(old),
+            Accum::Onto(residual) => Meets::Addend(Source {
+                data: residual.ptr(row, col),
+                row_stride: residual.row_stride(),
+                col_stride: residual.col_stride(),
+            }),
+        };
+        (place, meets)
     }
 }
 
@@ -278,9 +272,8 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
                 unsafe { tile(s, rows, args) };
                 if let Some((epilogue, out)) = &mut then {
                     let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
-                    let (place, residual) = out.place(i, row, j, at.1);
-                    let finish_args =
-                        Finish { epilogue, sums: acc, at, rows, cols, place, residual };
+                    let (place, meets) = out.place(i, row, j, at.1);
+                    let finish_args = Finish { epilogue, sums: acc, at, rows, cols, place, meets };
                     // SAFETY: 1. the tile has just been computed; 2. and 3. `check` compared the
                     // shapes of output, residual and vectors with that of the product.
                     unsafe { finish(s, finish_args) };
@@ -311,13 +304,13 @@ impl<T: Scalar> Kernel for FinishAll<'_, '_, T> {
             for i in 0..split.tiles {
                 let (row, rows) = split.tile(i);
                 let at = (row, first_col + col);
-                let (place, residual) = out.place(i, row, first_panel + j, at.1);
+                let (place, meets) = out.place(i, row, first_panel + j, at.1);
                 let acc = sums.place(row, j).cast_const();
                 // SAFETY: 1. the sums have all rows of panel j; 2. and 3. `multiply` and
                 // `PartialSums::finish` compared the shapes of output, residual and vectors with
                 // that of the product, of which these are columns.
                 unsafe {
-                    finish(s, Finish { epilogue, sums: acc, at, rows, cols, place, residual });
+                    finish(s, Finish { epilogue, sums: acc, at, rows, cols, place, meets });
                 }
             }
         }

@@ -151,6 +151,17 @@ impl<'a, T: Element> MatRef<'a, T> {
         })
     }
 
+    /// All elements as a slice, where rows follow each other.
+    pub fn as_slice(self) -> Option<&'a [T]> {
+        let adjacent = self.col_stride == 1 && (self.row_stride == self.cols || self.rows == 1);
+        let is_empty = self.rows == 0 || self.cols == 0;
+        (adjacent || is_empty).then(|| {
+            // SAFETY: `new` and `block` made sure that all elements lie inside of a slice that lives
+            // for 'a; they are adjacent.
+            unsafe { core::slice::from_raw_parts(self.data, self.rows * self.cols) }
+        })
+    }
+
     /// Where element (i, j) is; readable for `i < rows`, `j < cols`.
     #[inline(always)]
     pub(crate) fn ptr(self, i: usize, j: usize) -> *const T {
@@ -267,6 +278,20 @@ impl<'a, T: Element> MatMut<'a, T> {
         unsafe {
             let upper = self.block_unchecked(0, 0, at, self.cols);
             (upper, self.block_unchecked(at, 0, self.rows - at, self.cols))
+        }
+    }
+
+    /// The first `at` columns, at most all, and the others: the halves of an axis, each with the row
+    /// stride of the whole.
+    pub fn split_cols(self, at: usize) -> (MatMut<'a, T>, MatMut<'a, T>) {
+        let at = at.min(self.cols);
+        // SAFETY: 1. `at` is at most the number of columns; 2. the halves have no element in common,
+        // no two elements share a place, and `self` is consumed. Each half reaches its elements only,
+        // and nothing of what stands between its rows: slices of it are rows, or all elements where
+        // nothing stands between them.
+        unsafe {
+            let left = self.block_unchecked(0, 0, self.rows, at);
+            (left, self.block_unchecked(0, at, self.rows, self.cols - at))
         }
     }
 

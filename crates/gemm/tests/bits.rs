@@ -54,10 +54,12 @@ proptest! {
         n in prop_oneof![1..70_usize, 760..800_usize],
         k in prop_oneof![3 => 0..70_usize, 1 => Just(1030_usize)],
         layouts in (select(&Layout::ALL[..]), select(&Layout::ALL[..]), select(&Layout::DISTINCT[..])),
+        is_gate: bool,
         seed: u64,
     ) {
         let a = Matrix::<f32>::new(layouts.0, m, k, seed);
         let b = Matrix::<f32>::new(layouts.1, k, n, seed ^ 1);
+        let accum = if is_gate { Accum::Multiply } else { Accum::Add };
         let before = Matrix::<f32>::new(layouts.2, m, n, seed ^ 2);
         let bias = numbers(seed ^ 3, m);
         let epilogue = Epilogue {
@@ -68,7 +70,7 @@ proptest! {
         let compute = |ctx: &Context, packed| {
             let mut out = before.clone();
             let operands = (a.view(), b.view());
-            common::run(ctx, packed, operands, &epilogue, out.view_mut(), Accum::Add);
+            common::run(ctx, packed, operands, &epilogue, out.view_mut(), accum);
             out.data
         };
         for isa in isas_under_test() {

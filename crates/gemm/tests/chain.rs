@@ -42,12 +42,32 @@ fn into<T: Sample>(
     multiply(isa, lhs, rhs, epilogue, out, &mut vec![T::nan(); len]).unwrap();
 }
 
-/// `f(a · b) · c` and `c · f(a · b)` with the inner product in packed layout, against the same with
-/// it in memory.
+/// How an inner product in packed layout meets one that was there before.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Replaced,
+    Added,
+    Multiplied,
+    /// And another matrix is added.
+    Elsewhere(Layout),
+}
+
+fn any_before() -> impl Strategy<Value = Before> {
+    prop_oneof![
+        Just(Before::Replaced),
+        Just(Before::Added),
+        Just(Before::Multiplied),
+        select(&Layout::ALL[..]).prop_map(Before::Elsewhere)
+    ]
+}
+
+/// `f(a · b) · c` and `c · f(a · b)` with the inner product in packed layout, on top of another one,
+/// against the same with them in memory.
 fn chained<T: Sample>(
     (m, n, k): (usize, usize, usize),
     other: usize,
     activation: T::Activation,
+    before: Before,
     seed: u64,
 ) -> Result<(), TestCaseError> {
     let a = Matrix::<T>::new(Layout::RowMajor, m, k, seed);
@@ -57,16 +77,31 @@ fn chained<T: Sample>(
     let (bias, scale) = (numbers(seed ^ 4, n), numbers(seed ^ 5, m));
     let epilogue =
         Epilogue { bias: Bias::PerColumn(&bias), activation, scale: Bias::PerRow(&scale) };
+    let another = Epilogue { bias: Bias::PerRow(&scale), ..Epilogue::NONE };
+    let residual = match before {
+        Before::Elsewhere(layout) => Matrix::<T>::new(layout, m, n, seed ^ 6),
+        _ => Matrix::filled(Layout::RowMajor, 0, 0, T::zero()),
+    };
+    let accum = match before {
+        Before::Replaced => Accum::Replace,
+        Before::Added => Accum::Add,
+        Before::Multiplied => Accum::Multiply,
+        Before::Elsewhere(_) => Accum::Onto(residual.view()),
+    };
     for isa in isas_under_test() {
         let kernel = KernelId::of::<T>(isa);
-        let inner = separately(isa, a.view(), b.view(), &epilogue);
+        let mut inner = separately(isa, a.view(), b.view(), &another);
+        let ctx = Context::with_isa(isa).sequential();
+        let in_memory = (a.view(), b.view());
+        common::run(&ctx, (false, false), in_memory, &epilogue, inner.view_mut(), accum);
         let (lhs, rhs) = (PackedLhs::pack(isa, a.view())?, PackedRhs::pack(isa, b.view())?);
         let operands = (lhs.as_tiles(), rhs.as_panels());
 
         let expected = plain(isa, inner.view(), right.view());
         let mut data = vec![T::nan(); tiles_len(m, n)?];
-        into(isa, operands, &epilogue, Out::Tiles(TilesMut::new(isa, &mut data, m, n)?));
-        let tiles = TilesMut::new(isa, &mut data, m, n)?;
+        let mut tiles = TilesMut::new(isa, &mut data, m, n)?;
+        into(isa, operands, &another, Out::Tiles(tiles.reborrow(), Accum::Replace));
+        into(isa, operands, &epilogue, Out::Tiles(tiles.reborrow(), accum));
         let mut out = Matrix::filled(Layout::RowMajor, m, other, T::nan());
         let second = PackedRhs::pack(isa, right.view())?;
         let operands_2 = (tiles.as_ref(), second.as_panels());
@@ -75,8 +110,9 @@ fn chained<T: Sample>(
 
         let expected = plain(isa, left.view(), inner.view());
         let mut data = vec![T::nan(); panels_len(kernel, m, n)?];
-        into(isa, operands, &epilogue, Out::Panels(PanelsMut::new(isa, &mut data, m, n)?));
-        let panels = PanelsMut::new(isa, &mut data, m, n)?;
+        let mut panels = PanelsMut::new(isa, &mut data, m, n)?;
+        into(isa, operands, &another, Out::Panels(panels.reborrow(), Accum::Replace));
+        into(isa, operands, &epilogue, Out::Panels(panels.reborrow(), accum));
         let mut out = Matrix::filled(Layout::RowMajor, other, n, T::nan());
         let second = PackedLhs::pack(isa, left.view())?;
         let operands_2 = (second.as_tiles(), panels.as_ref());
@@ -163,9 +199,10 @@ proptest! {
         k in select(&K[..]),
         other in 0..50_usize,
         activation in activation::<f32>(),
+        before in any_before(),
         seed: u64,
     ) {
-        chained::<f32>((m, n, k), other, activation, seed)?;
+        chained::<f32>((m, n, k), other, activation, before, seed)?;
     }
 
     /// The inner product has the long k of the outer one.
@@ -174,9 +211,10 @@ proptest! {
         (m, n) in prop_oneof![(1..20_usize, 1020..1060_usize), (1020..1060_usize, 1..40_usize)],
         (k, other) in (0..40_usize, 1..20_usize),
         activation in activation::<f64>(),
+        before in any_before(),
         seed: u64,
     ) {
-        chained::<f64>((m, n, k), other, activation, seed)?;
+        chained::<f64>((m, n, k), other, activation, before, seed)?;
     }
 
     #[test]

@@ -203,20 +203,25 @@ fn parts_of_the_product() {
         let targets = [(4, 7), (5, 6)];
         for (rows, cols) in targets {
             let mut data = [f32::NAN; 7 * 32];
-            let target = TilesMut::new(isa, &mut data, rows, cols).unwrap();
-            let result = multiply(isa, lhs, rhs, &Epilogue::NONE, Out::Tiles(target), &mut []);
-            assert_eq!(result, shape("output", (5, 7), (rows, cols)));
-            let target = PanelsMut::new(isa, &mut data, rows, cols).unwrap();
-            let result = multiply(isa, lhs, rhs, &Epilogue::NONE, Out::Panels(target), &mut []);
-            assert_eq!(result, shape("output", (5, 7), (rows, cols)));
+            let other = matrix(rows, cols);
+            let onto = || Accum::Onto(other.view());
+            for (what, (m, n), accum) in
+                [("output", (rows, cols), Accum::Multiply), ("residual", (5, 7), onto())]
+            {
+                let (error, none) = (shape(what, (5, 7), (rows, cols)), Epilogue::NONE);
+                let target = TilesMut::new(isa, &mut data, m, n).unwrap();
+                let result = multiply(isa, lhs, rhs, &none, Out::Tiles(target, accum), &mut []);
+                assert_eq!(result, error);
+                let target = PanelsMut::new(isa, &mut data, m, n).unwrap();
+                let result = multiply(isa, lhs, rhs, &none, Out::Panels(target, accum), &mut []);
+                assert_eq!(result, error);
+            }
             assert!(data.iter().all(|x| x.is_nan()), "the output was touched");
             let mut sums = PartialSums::new(isa, &mut data, rows, cols).unwrap();
             let result = sums.add(isa, lhs, rhs);
             assert_eq!(result, shape("partial sums", (rows, cols), (5, 7)));
 
-            let (mut out, other) = (matrix(5, 7), matrix(rows, cols));
-            let onto = || Accum::Onto(other.view());
-            let mut wrong = other.clone();
+            let (mut out, mut wrong) = (matrix(5, 7), other.clone());
             let target = Out::Matrix(out.view_mut(), onto());
             let result = multiply(isa, lhs, rhs, &Epilogue::NONE, target, &mut []);
             assert_eq!(result, shape("residual", (5, 7), (rows, cols)));
@@ -276,15 +281,15 @@ fn kernel() {
     assert_eq!(panels.pack(isa, b.view(), &Prologue::NONE), Err(error.clone()));
     for out in [0, 1] {
         let out = match out {
-            0 => Out::Tiles(TilesMut::new(other, &mut data, 5, 7).unwrap()),
-            _ => Out::Panels(PanelsMut::new(other, &mut data, 5, 7).unwrap()),
+            0 => Out::Tiles(TilesMut::new(other, &mut data, 5, 7).unwrap(), Accum::Replace),
+            _ => Out::Panels(PanelsMut::new(other, &mut data, 5, 7).unwrap(), Accum::Replace),
         };
         let result = multiply(isa, good_lhs, good_rhs, &Epilogue::NONE, out, &mut []);
         assert_eq!(result, Err(error.clone()));
     }
     let mut sums = PartialSums::new(other, &mut data, 5, 7).unwrap();
     assert_eq!(sums.add(isa, good_lhs, good_rhs), Err(error.clone()));
-    let target = PanelsMut::new(isa, &mut [], 0, 7).map(Out::Panels).unwrap();
+    let target = Out::Panels(PanelsMut::new(isa, &mut [], 0, 7).unwrap(), Accum::Replace);
     assert_eq!(sums.finish(isa, &Epilogue::NONE, target), Err(error.clone()));
     assert!(data.iter().all(|x| x.is_nan()), "an output was touched");
     let text = error.to_string();

@@ -15,6 +15,7 @@ use proptest::sample::select;
 enum Old {
     Replaced,
     Added,
+    Multiplied,
     Elsewhere(Layout),
 }
 
@@ -37,6 +38,7 @@ fn cases<T: Sample>() -> impl Strategy<Value = Case> {
     let old = prop_oneof![
         Just(Old::Replaced),
         Just(Old::Added),
+        Just(Old::Multiplied),
         select(&Layout::ALL[..]).prop_map(Old::Elsewhere)
     ];
     let special =
@@ -78,19 +80,23 @@ fn check<T: Sample>(case: Case) -> Result<(), TestCaseError> {
         scale: case.scale.of(&scale, m, n),
     };
     let mut before = Matrix::<T>::new(layouts.2, m, n, seed ^ 4);
-    let residual = match case.old {
+    let met = match case.old {
         Old::Replaced => {
             before.places().for_each(|at| before.set(at, T::of(f64::NAN)));
             None
         }
-        Old::Added => Some(before.clone()),
+        Old::Added | Old::Multiplied => Some(before.clone()),
         Old::Elsewhere(layout) => Some(Matrix::new(layout, m, n, seed ^ 5)),
     };
 
     let finish = |(at, sum): ((usize, usize), Near)| {
         let sum = common::value(&epilogue.bias, at).map_or(sum, |x| sum.plus(x)).map(function);
         let sum = common::value(&epilogue.scale, at).map_or(sum, |x| sum.times(x));
-        residual.as_ref().map_or(sum, |residual| sum.plus(residual.at(at)))
+        match (case.old, &met) {
+            (Old::Multiplied, Some(met)) => sum.times(met.at(at)),
+            (_, Some(met)) => sum.plus(met.at(at)),
+            (_, None) => sum,
+        }
     };
     let expected: Vec<_> = before.places().zip(common::product(&a, &b)).map(finish).collect();
 
@@ -100,9 +106,10 @@ fn check<T: Sample>(case: Case) -> Result<(), TestCaseError> {
         let mut unpacked: Option<Vec<T>> = None;
         for packed in PACKINGS {
             let mut out = before.clone();
-            let accum = match (case.old, &residual) {
+            let accum = match (case.old, &met) {
                 (Old::Elsewhere(_), Some(residual)) => Accum::Onto(residual.view()),
                 (Old::Added, _) => Accum::Add,
+                (Old::Multiplied, _) => Accum::Multiply,
                 _ => Accum::Replace,
             };
             common::run(&ctx, packed, (a.view(), b.view()), &epilogue, out.view_mut(), accum);
@@ -133,6 +140,45 @@ proptest! {
     #[test]
     fn f64_is_within_the_bound(case in cases::<f64>()) {
         check::<f64>(case)?;
+    }
+
+    /// A special value in the old contents reaches its own element, if any, and not a bit of the
+    /// others.
+    #[test]
+    fn special_old_values_stay_where_they_are(
+        (m, n, k) in (1..40_usize, 1..80_usize, 1..70_usize),
+        layout in select(&Layout::DISTINCT[..]),
+        place in any::<(usize, usize)>(),
+        special in select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+        seed: u64,
+    ) {
+        let a = Matrix::<f32>::new(Layout::RowMajor, m, k, seed);
+        let b = Matrix::<f32>::new(Layout::RowMajor, k, n, seed ^ 1);
+        let before = Matrix::<f32>::new(layout, m, n, seed ^ 2);
+        let hit = (place.0 % m, place.1 % n);
+        let mut dirty = before.clone();
+        dirty.set(hit, special);
+        for isa in isas_under_test() {
+            let ctx = Context::with_isa(isa).sequential();
+            for (accum, reaches) in
+                [(Accum::Replace, false), (Accum::Add, true), (Accum::Multiply, true)]
+            {
+                let [clean, out] = [&before, &dirty].map(|before| {
+                    let mut out = before.clone();
+                    let operands = (a.view(), b.view());
+                    let none = Epilogue::NONE;
+                    common::run(&ctx, (false, false), operands, &none, out.view_mut(), accum);
+                    out
+                });
+                for at in out.places() {
+                    if reaches && at == hit {
+                        prop_assert!(!out.at(at).is_finite(), "{isa}, {accum:?} at {at:?}");
+                    } else {
+                        prop_assert_eq!(out.at(at), clean.at(at), "{}, {:?} at {:?}", isa, accum, at);
+                    }
+                }
+            }
+        }
     }
 
     /// One special value reaches one row or one column, and not a bit of the others.

@@ -3,7 +3,7 @@
 use mixfold_gemm::{Activation, MatRef};
 use mixfold_simd::Isa;
 
-use crate::layers::Layers;
+use crate::layers::{Layers, Rows};
 use crate::norm::Along;
 use crate::op::Weights;
 use crate::{AxisOp, MixError, Norm, Side, left, right};
@@ -13,22 +13,44 @@ use crate::{AxisOp, MixError, Norm, Side, left, right};
 pub(crate) struct Surroundings {
     pub norm: Option<Norm>,
     pub activation: Activation,
-    pub scale: Option<Vec<f32>>,
+    pub scale: Option<LayerScale>,
     pub residual: bool,
 }
 
+/// What the outputs are multiplied by, one number for each place of an axis.
+#[derive(Clone, Debug)]
+pub(crate) enum LayerScale {
+    /// Of the mixed one, as it is behind the operator.
+    Axis(Vec<f32>),
+    Inner(Vec<f32>),
+}
+
 impl Surroundings {
+    fn set_scale(&mut self, scale: LayerScale) -> Result<(), MixError> {
+        match (&self.scale, &scale) {
+            (Some(LayerScale::Axis(_)), LayerScale::Inner(_))
+            | (Some(LayerScale::Inner(_)), LayerScale::Axis(_)) => Err(MixError::TwoScales),
+            _ => {
+                self.scale = Some(scale);
+                Ok(())
+            }
+        }
+    }
+
     /// That an operator from `axis` to `out` can have them.
     fn check(&self, axis: usize, out: usize, side: Side) -> Result<(), MixError> {
         if self.residual && axis != out {
             return Err(MixError::InPlace { axis, out });
         }
-        match &self.norm {
-            Some(norm) if norm.along() == Along::Inner && side == Side::Right => {
-                Err(MixError::InnerNorm)
+        if side == Side::Right {
+            if self.norm.as_ref().is_some_and(|norm| norm.along() == Along::Inner) {
+                return Err(MixError::InnerNorm);
             }
-            _ => Ok(()),
+            if matches!(self.scale, Some(LayerScale::Inner(_))) {
+                return Err(MixError::InnerScale);
+            }
         }
+        Ok(())
     }
 }
 
@@ -96,9 +118,22 @@ impl<'a> AxisLinear<'a> {
     /// With the outputs scaled behind the activation, one number for each output of the axis.
     ///
     /// # Errors
-    /// If it does not have as many elements as the weight has rows.
+    /// If it does not have as many elements as the weight has rows, or there is a scale along the
+    /// inner axis.
     pub fn scale(mut self, scale: &[f32]) -> Result<Self, MixError> {
-        self.around.scale = Some(checked("scale", scale, self.weight.rows())?);
+        let scale = checked("scale", scale, self.weight.rows())?;
+        self.around.set_scale(LayerScale::Axis(scale))?;
+        Ok(self)
+    }
+
+    /// With the outputs scaled behind the activation, one number for each place of the inner axis, the
+    /// same along the mixed one: ResMLP's layer scale of token mixing goes along the channels
+    /// (Touvron et al., 2021). For weights on the left; the length is compared with the tensor's.
+    ///
+    /// # Errors
+    /// [`MixError::TwoScales`] if there is a scale along the mixed axis.
+    pub fn scale_inner(mut self, scale: &[f32]) -> Result<Self, MixError> {
+        self.around.set_scale(LayerScale::Inner(scale.to_vec()))?;
         Ok(self)
     }
 
@@ -111,8 +146,8 @@ impl<'a> AxisLinear<'a> {
     /// Packs the weights for one instruction set and side.
     ///
     /// # Errors
-    /// If a residual connection joins lengths that differ, or a norm goes along an inner axis that
-    /// the side does not have.
+    /// If a residual connection joins lengths that differ, or a norm or scale goes along an inner axis
+    /// that the side does not have.
     pub fn pack(self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
         let AxisLinear { weight, groups, bias, around } = self;
         let (axis, out) = (weight.cols(), weight.rows() / groups);
@@ -128,11 +163,16 @@ impl<'a> AxisLinear<'a> {
 /// A two-layer perceptron along an axis: `y = (W₂·activation(W₁·norm(x) + b₁) + b₂) · scale`, plus `x`
 /// with a residual connection.
 ///
+/// A [gated](Self::glu) one has `y = (W₂·((U·n + c) ⊙ activation(V·n + d)) + b₂) · scale` with
+/// `n = norm(x)`, and is computed with the hidden units of a chunk in the cache as well.
+///
 /// A description with borrowed weights; [`pack`](Self::pack) makes it ready to run.
 #[derive(Clone, Debug)]
 pub struct AxisMlp<'a> {
     first: MatRef<'a, f32>,
     second: MatRef<'a, f32>,
+    /// Whether `first` is U above V.
+    is_gated: bool,
     hidden_bias: Vec<f32>,
     bias: Vec<f32>,
     around: Surroundings,
@@ -148,11 +188,32 @@ impl<'a> AxisMlp<'a> {
         if first.rows() != second.cols() {
             return Err(MixError::Hidden { first: first.rows(), second: second.cols() });
         }
-        let (hidden_bias, bias) = (vec![0.0; first.rows()], vec![0.0; second.rows()]);
-        Ok(AxisMlp { first, second, hidden_bias, bias, around: Surroundings::default() })
+        Ok(AxisMlp::with(first, second, false))
     }
 
-    /// With biases, one number for each hidden unit and one for each output of the axis.
+    /// A gated perceptron, with `first` of `[2 · hidden, axis]` and `second` of `[out, hidden]`: the
+    /// upper half U of `first` and its lower half V give `(U·n + c) ⊙ activation(V·n + d)`, where the
+    /// [hidden bias](Self::bias) is c, then d.
+    ///
+    /// With [`Activation::Sigmoid`] this is the gated linear unit (GLU) of Dauphin et al. (2017); with
+    /// SiLU, GELU, ReLU or the identity it is SwiGLU, GEGLU, ReGLU or the bilinear layer of Shazeer
+    /// (2020).
+    ///
+    /// # Errors
+    /// [`MixError::GatedHidden`] if `first` does not have two rows for each column of `second`.
+    pub fn glu(first: MatRef<'a, f32>, second: MatRef<'a, f32>) -> Result<Self, MixError> {
+        if second.cols().checked_mul(2) != Some(first.rows()) {
+            return Err(MixError::GatedHidden { first: first.rows(), second: second.cols() });
+        }
+        Ok(AxisMlp::with(first, second, true))
+    }
+
+    fn with(first: MatRef<'a, f32>, second: MatRef<'a, f32>, is_gated: bool) -> Self {
+        let (hidden_bias, bias) = (vec![0.0; first.rows()], vec![0.0; second.rows()]);
+        AxisMlp { first, second, is_gated, hidden_bias, bias, around: Surroundings::default() }
+    }
+
+    /// With biases, one number for each row of the first matrix and one for each output of the axis.
     ///
     /// # Errors
     /// If they do not have as many elements.
@@ -171,7 +232,7 @@ impl<'a> AxisMlp<'a> {
         Ok(self)
     }
 
-    /// With an activation between the layers.
+    /// With an activation between the layers; of a gated perceptron, on its gate V.
     pub fn activation(mut self, activation: Activation) -> Self {
         self.around.activation = activation;
         self
@@ -186,9 +247,20 @@ impl<'a> AxisMlp<'a> {
     /// al., 2021).
     ///
     /// # Errors
-    /// If it does not have as many elements.
+    /// If it does not have as many elements, or there is a scale along the inner axis.
     pub fn scale(mut self, scale: &[f32]) -> Result<Self, MixError> {
-        self.around.scale = Some(checked("scale", scale, self.second.rows())?);
+        let scale = checked("scale", scale, self.second.rows())?;
+        self.around.set_scale(LayerScale::Axis(scale))?;
+        Ok(self)
+    }
+
+    /// With the outputs scaled, one number for each place of the inner axis, as
+    /// [`AxisLinear::scale_inner`].
+    ///
+    /// # Errors
+    /// [`MixError::TwoScales`] if there is a scale along the mixed axis.
+    pub fn scale_inner(mut self, scale: &[f32]) -> Result<Self, MixError> {
+        self.around.set_scale(LayerScale::Inner(scale.to_vec()))?;
         Ok(self)
     }
 
@@ -201,20 +273,27 @@ impl<'a> AxisMlp<'a> {
     /// Packs the weights for one instruction set and side.
     ///
     /// # Errors
-    /// If a residual connection joins lengths that differ, or a norm goes along an inner axis that
-    /// the side does not have.
+    /// If a residual connection joins lengths that differ, or a norm or scale goes along an inner axis
+    /// that the side does not have.
     pub fn pack(self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
-        let AxisMlp { first, second, hidden_bias, bias, around } = self;
-        let (axis, hidden, out) = (first.cols(), first.rows(), second.rows());
+        let AxisMlp { first, second, is_gated, hidden_bias, bias, around } = self;
+        let (axis, hidden, out) = (first.cols(), second.cols(), second.rows());
         around.check(axis, out, side)?;
+        let rows = |from: usize, activation| {
+            let (weight, bias) = (first.rows_at(from, hidden)?, &hidden_bias[from..][..hidden]);
+            Ok::<_, MixError>(Rows { weight, bias, activation })
+        };
+        let factors = match is_gated {
+            false => vec![rows(0, around.activation)?],
+            true => vec![rows(hidden, around.activation)?, rows(0, Activation::Identity)?],
+        };
         let weights = match side {
             Side::Left => {
-                let units = left::chunk(axis, hidden, out);
-                Weights::Left(Layers::mlp(isa, first, &hidden_bias, second, units)?)
+                let of_unit = axis.saturating_mul(factors.len()).saturating_add(out);
+                let units = left::chunk(hidden, of_unit);
+                Weights::Left(Layers::mlp(isa, &factors, second, units)?)
             }
-            Side::Right => {
-                Weights::Right(Layers::mlp(isa, first, &hidden_bias, second, right::CHUNK)?)
-            }
+            Side::Right => Weights::Right(Layers::mlp(isa, &factors, second, right::CHUNK)?),
         };
         Ok(AxisOp::new(isa, (1, axis, out), weights, bias, around))
     }

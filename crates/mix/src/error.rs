@@ -71,8 +71,19 @@ pub enum MixError {
         /// Length of the outer axis.
         outer: usize,
     },
-    /// A gate in front of an operator that has a scale already.
+    /// The first matrix of a gated perceptron must have two rows for each column of the second one.
+    GatedHidden {
+        /// Rows of the first matrix.
+        first: usize,
+        /// Columns of the second matrix.
+        second: usize,
+    },
+    /// A gate for an operator that has a scale already.
     GateAndScale,
+    /// A scale along the inner axis and one along the mixed axis.
+    TwoScales,
+    /// An output that is added or multiplied, of an operator with a residual connection.
+    ResidualAndAccum,
     /// A residual connection, or work in place, with an output of another length than the input.
     InPlace {
         /// Length of the axis before.
@@ -90,6 +101,24 @@ pub enum MixError {
     },
     /// A norm along the inner axis, with weights packed on the right, where that axis has length 1.
     InnerNorm,
+    /// A scale along the inner axis, with weights packed on the right, where that axis has length 1.
+    InnerScale,
+    /// The columns of a matrix are not adjacent.
+    Columns {
+        /// Which matrix: `input`, `output`.
+        what: &'static str,
+        /// Elements from one column to the next.
+        col_stride: usize,
+    },
+    /// The rows of a matrix do not follow each other, as an operator with groups on the right wants.
+    RowStride {
+        /// Which matrix: `input`, `output`, `residual`.
+        what: &'static str,
+        /// Elements of a row.
+        cols: usize,
+        /// Elements from one row to the next.
+        row_stride: usize,
+    },
     /// The operator was packed for another instruction set than the context's.
     Isa {
         /// The instruction set that packed it.
@@ -160,8 +189,20 @@ impl fmt::Display for MixError {
                 "{what} repeat after {period} outer indices, of which there are {outer}: no \
                  multiple"
             ),
-            MixError::GateAndScale => f.write_str(
-                "an operator with a scale cannot be gated: multiply the scale into the gate",
+            MixError::GatedHidden { first, second } => write!(
+                f,
+                "the first matrix of a gated perceptron has {first} rows, the second one {second} \
+                 columns: the rows must be twice as many"
+            ),
+            MixError::GateAndScale => {
+                f.write_str("an operator with a scale cannot be gated: one number goes with an output")
+            }
+            MixError::TwoScales => f.write_str(
+                "an operator cannot have a scale along the mixed axis and one along the inner axis",
+            ),
+            MixError::ResidualAndAccum => f.write_str(
+                "an operator with a residual connection replaces its output: it can be neither added \
+                 nor multiplied",
             ),
             MixError::InPlace { axis, out } => write!(
                 f,
@@ -174,6 +215,18 @@ impl fmt::Display for MixError {
             ),
             MixError::InnerNorm => f.write_str(
                 "weights on the right have an inner axis of length 1: normalise the mixed axis",
+            ),
+            MixError::InnerScale => f.write_str(
+                "weights on the right have an inner axis of length 1: scale the mixed axis",
+            ),
+            MixError::Columns { what, col_stride } => write!(
+                f,
+                "the columns of the {what} are {col_stride} elements apart: they must be adjacent"
+            ),
+            MixError::RowStride { what, cols, row_stride } => write!(
+                f,
+                "the rows of {cols} elements of the {what} are {row_stride} elements apart: with \
+                 groups on the right, rows must follow each other"
             ),
             MixError::Isa { packed, wanted } => write!(
                 f,

@@ -1,6 +1,6 @@
 //! The packed matrices of an operator.
 
-use mixfold_gemm::{GemmError, MatRef, PackedLhs, PackedRhs};
+use mixfold_gemm::{Accum, Activation, GemmError, MatRef, PackedLhs, PackedRhs};
 use mixfold_simd::Isa;
 
 /// A matrix of `[out, in]`, packed for one side of a product.
@@ -40,12 +40,31 @@ pub(crate) enum Layers<W> {
 pub(crate) struct Chunk<W> {
     /// Number of hidden units.
     pub units: usize,
-    /// Their rows of the first matrix.
-    pub first: W,
-    /// Their biases.
-    pub bias: Vec<f32>,
+    /// What is multiplied to give them, in this order.
+    pub factors: Vec<Factor<W>>,
     /// Their columns of the second matrix.
     pub second: W,
+}
+
+/// `activation(weight · x + bias)`
+#[derive(Debug)]
+pub(crate) struct Factor<W> {
+    pub weight: W,
+    pub bias: Vec<f32>,
+    pub activation: Activation,
+}
+
+/// A [`Factor`] of all hidden units, not packed yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub weight: MatRef<'a, f32>,
+    pub bias: &'a [f32],
+    pub activation: Activation,
+}
+
+/// How the factor number `i` meets the product of those before it.
+pub(crate) fn meets<'a>(i: usize) -> Accum<'a, f32> {
+    if i == 0 { Accum::Replace } else { Accum::Multiply }
 }
 
 impl<W: Weight> Layers<W> {
@@ -60,24 +79,31 @@ impl<W: Weight> Layers<W> {
         (0..groups).map(group).collect::<Result<_, _>>().map(Layers::Linear)
     }
 
-    /// A perceptron in chunks of `units` hidden units, of which the last one may be smaller.
+    /// A perceptron whose hidden units are the product of `factors`, in chunks of `units` of them, of
+    /// which the last one may be smaller.
     pub(crate) fn mlp(
         isa: Isa,
-        first: MatRef<'_, f32>,
-        bias: &[f32],
+        factors: &[Rows<'_>],
         second: MatRef<'_, f32>,
         units: usize,
     ) -> Result<Self, GemmError> {
-        let chunk = |(i, bias): (usize, &[f32])| {
-            let (start, units) = (i * units, bias.len());
+        let hidden = second.cols();
+        let chunk = |start: usize| {
+            let units = units.min(hidden - start);
+            let factor = |rows: &Rows<'_>| {
+                Ok(Factor {
+                    weight: W::pack(isa, rows.weight.rows_at(start, units)?)?,
+                    bias: rows.bias[start..][..units].to_vec(),
+                    activation: rows.activation,
+                })
+            };
             Ok(Chunk {
                 units,
-                first: W::pack(isa, first.block(start, 0, units, first.cols())?)?,
-                bias: bias.to_vec(),
+                factors: factors.iter().map(factor).collect::<Result<_, GemmError>>()?,
                 second: W::pack(isa, second.block(0, start, second.rows(), units)?)?,
             })
         };
-        bias.chunks(units).enumerate().map(chunk).collect::<Result<_, _>>().map(Layers::Mlp)
+        (0..hidden).step_by(units).map(chunk).collect::<Result<_, _>>().map(Layers::Mlp)
     }
 
     /// Hidden units of a chunk, the largest one; 0 for a linear map.
@@ -105,7 +131,9 @@ impl<W: Weight> Layers<W> {
         match self {
             Layers::Linear(weights) => weights.iter().map(W::bytes).sum(),
             Layers::Mlp(chunks) => {
-                chunks.iter().map(|chunk| chunk.first.bytes() + chunk.second.bytes()).sum()
+                let factors = chunks.iter().flat_map(|chunk| &chunk.factors);
+                let weights = factors.map(|factor| &factor.weight);
+                weights.chain(chunks.iter().map(|chunk| &chunk.second)).map(W::bytes).sum()
             }
         }
     }

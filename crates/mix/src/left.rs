@@ -7,12 +7,12 @@
 //! chunk of hidden units at a time.
 
 use mixfold_gemm::{
-    Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedLhs, PanelsMut,
+    Accum, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedLhs, PanelsMut,
     PartialSums, Prologue, Scratch, multiply, panels_len, par_blocks, par_columns, sums_len,
 };
 use mixfold_simd::Isa;
 
-use crate::layers::Layers;
+use crate::layers::{Factor, Layers, meets};
 use crate::norm::{Along, column_statistics, row_statistics};
 use crate::op::{Call, input};
 use crate::task::{Cut, Memory, Parts};
@@ -23,9 +23,9 @@ const CACHE: usize = 350_000;
 /// Hidden units of a chunk, where the weights do not fit.
 const CHUNK: usize = 256;
 
-/// Hidden units of a chunk: all where the weights stay in the cache.
-pub(crate) fn chunk(axis: usize, hidden: usize, out: usize) -> usize {
-    let weights = hidden.saturating_mul(axis.saturating_add(out));
+/// Hidden units of a chunk, with so many weights for each: all where the weights stay in the cache.
+pub(crate) fn chunk(hidden: usize, of_unit: usize) -> usize {
+    let weights = hidden.saturating_mul(of_unit);
     if weights <= CACHE { hidden.max(1) } else { CHUNK }
 }
 
@@ -70,13 +70,10 @@ pub(crate) fn run(
     ctx: &Context,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), MixError> {
-    let Call { x, y, gate, axes } = call;
+    let Call { x, y, accum, gate, axes } = call;
     let Cut { size: width, parts, scratch: len } = cut(op, layers, axes, ctx)?;
     let (shared, workers) = scratch.take(len)?;
-    let Axes { outer, axis, inner } = axes;
-    let x = x.map(|x| MatRef::row_major(x, outer * axis, inner)).transpose()?;
-    let y = MatMut::row_major(y, outer * op.out(), inner)?;
-    let rows = shared.len() / 2;
+    let (axis, rows) = (axes.axis, shared.len() / 2);
     if let Some(eps) = op.norm.as_ref().and_then(|norm| norm.statistics(Along::Inner)) {
         let source = input(x, &y);
         let statistics = MatMut::row_major(shared, 2, rows)?;
@@ -100,8 +97,10 @@ pub(crate) fn run(
             gate: gate.map(|gate| gate[index]),
         };
         let part = || {
-            let x = x.map(|x| x.block(top, at.col, axis, block.cols())).transpose()?;
-            task(op, layers, ctx.isa(), (x, block), place, parts.carve(memory))
+            let (rows, cols) = (block.rows(), block.cols());
+            let accum = accum.block(at.row..at.row + rows, at.col..at.col + cols)?;
+            let x = x.map(|x| x.block(top, at.col, axis, cols)).transpose()?;
+            task(op, layers, ctx.isa(), x, (block, accum), place, parts.carve(memory))
         };
         part().expect("shapes have been compared");
     })?;
@@ -125,7 +124,8 @@ fn task(
     op: &AxisOp,
     layers: &Layers<PackedLhs<f32>>,
     isa: Isa,
-    (x, block): (Option<MatRef<'_, f32>>, MatMut<'_, f32>),
+    x: Option<MatRef<'_, f32>>,
+    (block, accum): (MatMut<'_, f32>, Accum<'_, f32>),
     place: Place<'_>,
     memory: Memory<'_>,
 ) -> Result<(), GemmError> {
@@ -137,13 +137,14 @@ fn task(
 
     let group = place.index % op.groups();
     let bias = Broadcast::PerRow(op.bias(group, 0..op.out()));
-    let scale = match (place.gate, op.scale(group, 0..op.out())) {
-        (Some(gate), _) => Broadcast::Uniform(gate),
-        (None, Some(scale)) => Broadcast::PerRow(scale),
-        (None, None) => Broadcast::None,
+    let scale = match (place.gate, op.scale(group, 0..op.out()), op.scale_inner()) {
+        (Some(gate), ..) => Broadcast::Uniform(gate),
+        (None, Some(scale), _) => Broadcast::PerRow(scale),
+        (None, None, Some(scale)) => Broadcast::PerColumn(&scale[place.col..][..width]),
+        (None, None, None) => Broadcast::None,
     };
     let last = Epilogue { bias, scale, ..Epilogue::NONE };
-    let out = Out::Matrix(block, op.accum(x, (0, width))?);
+    let out = Out::Matrix(block, accum);
     let chunks = match layers {
         Layers::Linear(weights) => {
             let epilogue = Epilogue { activation: op.activation, ..last };
@@ -156,11 +157,13 @@ fn task(
         false => None,
     };
     for chunk in chunks {
-        let bias = Broadcast::PerRow(&chunk.bias[..]);
-        let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
         let mut units = PanelsMut::new(isa, &mut *hidden, chunk.units, width)?;
-        let target = Out::Panels(units.reborrow());
-        multiply(isa, chunk.first.as_tiles(), packed, &epilogue, target, sums)?;
+        for (i, Factor { weight, bias, activation }) in chunk.factors.iter().enumerate() {
+            let bias = Broadcast::PerRow(&bias[..]);
+            let epilogue = Epilogue { bias, activation: *activation, ..Epilogue::NONE };
+            let target = Out::Panels(units.reborrow(), meets(i));
+            multiply(isa, weight.as_tiles(), packed, &epilogue, target, sums)?;
+        }
         let (second, units) = (chunk.second.as_tiles(), units.as_ref());
         match &mut total {
             Some(total) => total.add(isa, second, units)?,

@@ -38,6 +38,7 @@ mod partition;
 mod patch;
 mod right;
 mod task;
+mod views;
 
 pub use axes::Axes;
 pub use conv::{Conv2d, Conv2dOp};

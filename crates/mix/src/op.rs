@@ -4,12 +4,11 @@ use core::fmt;
 use core::ops::Range;
 
 use mixfold_gemm::{
-    Accum, Activation, Context, GemmError, MatMut, MatRef, PackedLhs, PackedRhs, Scratch,
-    ScratchLen,
+    Accum, Activation, Context, MatMut, MatRef, PackedLhs, PackedRhs, Scratch, ScratchLen,
 };
 use mixfold_simd::Isa;
 
-use crate::describe::Surroundings;
+use crate::describe::{LayerScale, Surroundings};
 use crate::layers::Layers;
 use crate::{Axes, MixError, Norm, left, right};
 
@@ -51,15 +50,17 @@ pub struct AxisOp {
     bias: Vec<f32>,
     pub(crate) norm: Option<Norm>,
     pub(crate) activation: Activation,
-    scale: Option<Vec<f32>>,
+    scale: Option<LayerScale>,
     residual: bool,
 }
 
-/// What an operator is applied to.
+/// What an operator is applied to: matrices of `[outer · axis, inner]` for weights on the left, of
+/// `[outer, axis]` for weights on the right, with adjacent columns.
 pub(crate) struct Call<'a> {
     /// The input; none where it stands in the output.
-    pub x: Option<&'a [f32]>,
-    pub y: &'a mut [f32],
+    pub x: Option<MatRef<'a, f32>>,
+    pub y: MatMut<'a, f32>,
+    pub accum: Accum<'a, f32>,
     /// One number for each outer index.
     pub gate: Option<&'a [f32]>,
     pub axes: Axes,
@@ -69,8 +70,8 @@ pub(crate) struct Call<'a> {
 /// before a residual connection adds the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Gated<'a> {
-    op: &'a AxisOp,
-    gate: &'a [f32],
+    pub(crate) op: &'a AxisOp,
+    pub(crate) gate: &'a [f32],
 }
 
 impl AxisOp {
@@ -127,7 +128,7 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.run(Call { x: None, y: x, gate: None, axes }, ctx, scratch)
+        self.run_tensors((None, x), None, axes, ctx, scratch)
     }
 
     /// Applies the operator from `x`, of `axes`, to `y`, of `axes` with the new length of the axis.
@@ -142,7 +143,7 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.run(Call { x: Some(x), y, gate: None, axes }, ctx, scratch)
+        self.run_tensors((Some(x), y), None, axes, ctx, scratch)
     }
 
     /// The same operator with a gate, one number for each outer index, for one call.
@@ -150,7 +151,7 @@ impl AxisOp {
         Gated { op: self, gate }
     }
 
-    fn check(&self, axes: Axes, ctx: &Context) -> Result<(), MixError> {
+    pub(crate) fn check(&self, axes: Axes, ctx: &Context) -> Result<(), MixError> {
         if self.isa != ctx.isa() {
             return Err(MixError::Isa { packed: self.isa.name(), wanted: ctx.isa().name() });
         }
@@ -164,34 +165,70 @@ impl AxisOp {
             let (period, outer) = (self.groups, axes.outer);
             return Err(MixError::Period { what: "groups", period, outer });
         }
+        if let Some(scale) = self.scale_inner().filter(|scale| scale.len() != axes.inner) {
+            let (expected, found) = (axes.inner, scale.len());
+            return Err(MixError::Parameter { what: "scale", expected, found });
+        }
         self.norm.as_ref().map_or(Ok(()), |norm| norm.check(axes.axis, Some(axes)))
     }
 
-    fn run(
+    /// Rows and columns of the matrix that a tensor is, or a part of it.
+    pub(crate) fn shape(&self, axes: Axes) -> (usize, usize) {
+        let Axes { outer, axis, inner } = axes;
+        match self.side() {
+            Side::Left => (outer * axis, inner),
+            Side::Right => (outer, axis),
+        }
+    }
+
+    /// Applies the operator to whole tensors, in place or not.
+    fn run_tensors(
         &self,
-        call: Call<'_>,
+        (x, y): (Option<&[f32]>, &mut [f32]),
+        gate: Option<&[f32]>,
+        axes: Axes,
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        let Call { x, ref y, gate, axes } = call;
+        let after = axes.with_axis(self.out);
         axes.check("input", x.unwrap_or(y).len())?;
         self.check(axes, ctx)?;
         match x {
             None if self.axis != self.out => {
                 return Err(MixError::InPlace { axis: self.axis, out: self.out });
             }
-            _ => axes.with_axis(self.out).check("output", y.len())?,
+            _ => after.check("output", y.len())?,
         }
-        if let Some(gate) = gate {
-            if gate.len() != axes.outer {
-                let (expected, found) = (axes.outer, gate.len());
+        let ((x_rows, x_cols), (y_rows, y_cols)) = (self.shape(axes), self.shape(after));
+        let x = x.map(|x| MatRef::row_major(x, x_rows, x_cols)).transpose()?;
+        let y = MatMut::row_major(y, y_rows, y_cols)?;
+        self.run(Call { x, y, accum: Accum::Replace, gate, axes }, ctx, scratch)
+    }
+
+    /// Applies the operator to matrices whose shapes have been compared.
+    pub(crate) fn run(
+        &self,
+        mut call: Call<'_>,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        if let Some(gate) = call.gate {
+            let (expected, found) = (call.axes.outer, gate.len());
+            if expected != found {
                 return Err(MixError::Parameter { what: "gate", expected, found });
             }
             if self.scale.is_some() {
                 return Err(MixError::GateAndScale);
             }
         }
-        if y.is_empty() {
+        if self.residual {
+            call.accum = match (call.accum, call.x) {
+                (Accum::Replace, None) => Accum::Add,
+                (Accum::Replace, Some(x)) => Accum::Onto(x),
+                _ => return Err(MixError::ResidualAndAccum),
+            };
+        }
+        if call.y.rows() == 0 || call.y.cols() == 0 {
             return Ok(());
         }
         match &self.weights {
@@ -200,8 +237,8 @@ impl AxisOp {
         }
     }
 
-    /// Memory for [`apply`](Self::apply) and [`apply_to`](Self::apply_to), so that they allocate
-    /// nothing.
+    /// Memory for [`apply`](Self::apply), [`apply_to`](Self::apply_to) and
+    /// [`apply_views`](Self::apply_views), so that they allocate nothing.
     ///
     /// # Errors
     /// If shapes, side or instruction set do not agree, or the shape or the memory does not fit the
@@ -221,23 +258,20 @@ impl AxisOp {
         &self.bias[group * self.out..][outputs]
     }
 
-    /// The scale of outputs of a group, if there is any.
+    /// The scale of outputs of a group along the mixed axis, if there is one.
     pub(crate) fn scale(&self, group: usize, outputs: Range<usize>) -> Option<&[f32]> {
-        self.scale.as_ref().map(|scale| &scale[group * self.out..][outputs])
+        match &self.scale {
+            Some(LayerScale::Axis(scale)) => Some(&scale[group * self.out..][outputs]),
+            _ => None,
+        }
     }
 
-    /// How outputs of `cols` from `col` on of a block are written: in place, or with the block of the
-    /// input elsewhere.
-    pub(crate) fn accum<'a>(
-        &self,
-        input: Option<MatRef<'a, f32>>,
-        (col, cols): (usize, usize),
-    ) -> Result<Accum<'a, f32>, GemmError> {
-        Ok(match (self.residual, input) {
-            (false, _) => Accum::Replace,
-            (true, None) => Accum::Add,
-            (true, Some(input)) => Accum::Onto(input.block(0, col, input.rows(), cols)?),
-        })
+    /// The scale along the inner axis, if there is one.
+    pub(crate) fn scale_inner(&self) -> Option<&[f32]> {
+        match &self.scale {
+            Some(LayerScale::Inner(scale)) => Some(scale),
+            _ => None,
+        }
     }
 }
 
@@ -254,7 +288,7 @@ impl Gated<'_> {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.op.run(Call { x: None, y: x, gate: Some(self.gate), axes }, ctx, scratch)
+        self.op.run_tensors((None, x), Some(self.gate), axes, ctx, scratch)
     }
 
     /// As [`AxisOp::apply_to`].
@@ -269,7 +303,7 @@ impl Gated<'_> {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.op.run(Call { x: Some(x), y, gate: Some(self.gate), axes }, ctx, scratch)
+        self.op.run_tensors((Some(x), y), Some(self.gate), axes, ctx, scratch)
     }
 }
 

@@ -7,12 +7,13 @@
 //! never all there.
 
 use mixfold_gemm::{
-    Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs, PartialSums,
-    Prologue, Scratch, ScratchLen, TilesMut, multiply, panels_len, par_blocks, sums_len, tiles_len,
+    Accum, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs,
+    PartialSums, Prologue, Scratch, ScratchLen, TilesMut, multiply, panels_len, par_blocks, sums_len,
+    tiles_len,
 };
 use mixfold_simd::Isa;
 
-use crate::layers::Layers;
+use crate::layers::{Factor, Layers, meets};
 use crate::norm::{Along, row_statistics};
 use crate::op::{Call, input};
 use crate::task::{Cut, Memory, Parts, ROWS, rows_of_task};
@@ -83,24 +84,57 @@ pub(crate) fn run(
     ctx: &Context,
     scratch: &mut Scratch<f32>,
 ) -> Result<(), MixError> {
-    let Call { x, y, gate, axes: axes @ Axes { outer, axis, .. } } = call;
+    let Call { x, y, accum, gate, axes } = call;
     let RightCut { rows, cols, parts, scratch: len } =
         RightCut::new(op, layers, axes, x.is_none(), ctx)?;
+    let (axis, groups) = (axes.axis, op.groups());
+    let x = x.map(|x| side_by_side("input", x, groups)).transpose()?;
+    let accum = match accum {
+        Accum::Onto(residual) => Accum::Onto(side_by_side("residual", residual, groups)?),
+        in_place => in_place,
+    };
+    let y = side_by_side_mut("output", y, groups)?;
     let (_, workers) = scratch.take(len)?;
-    // The rows of a group are those of some columns of this matrix.
-    let (height, groups) = (outer / op.groups(), op.groups());
-    let x = x.map(|x| MatRef::row_major(x, height, groups * axis)).transpose()?;
-    let y = MatMut::row_major(y, height, groups * op.out())?;
     par_blocks(ctx.pool(), y, (rows, cols), workers, |memory, at, block| {
         let (group, col) = (at.col / op.out(), at.col % op.out());
         let place = Place { group, row: at.row, col, gate };
         let part = || {
-            let x = x.map(|x| x.block(at.row, group * axis, block.rows(), axis)).transpose()?;
-            task(op, layers, ctx.isa(), (x, block), place, parts.carve(memory))
+            let (rows, cols) = (block.rows(), block.cols());
+            let accum = accum.block(at.row..at.row + rows, at.col..at.col + cols)?;
+            let x = x.map(|x| x.block(at.row, group * axis, rows, axis)).transpose()?;
+            task(op, layers, ctx.isa(), x, (block, accum), place, parts.carve(memory))
         };
         part().expect("shapes have been compared");
     })?;
     Ok(())
+}
+
+/// `groups` rows at a time as one, so that the rows of a group are those of some columns.
+fn side_by_side<'a>(
+    what: &'static str,
+    matrix: MatRef<'a, f32>,
+    groups: usize,
+) -> Result<MatRef<'a, f32>, MixError> {
+    if groups == 1 {
+        return Ok(matrix);
+    }
+    let (rows, cols, row_stride) = (matrix.rows(), matrix.cols(), matrix.row_stride());
+    let elements = matrix.as_slice().ok_or(MixError::RowStride { what, cols, row_stride })?;
+    Ok(MatRef::row_major(elements, rows / groups, groups * cols)?)
+}
+
+/// [`side_by_side`] of a matrix that is written.
+fn side_by_side_mut<'a>(
+    what: &'static str,
+    matrix: MatMut<'a, f32>,
+    groups: usize,
+) -> Result<MatMut<'a, f32>, MixError> {
+    if groups == 1 {
+        return Ok(matrix);
+    }
+    let (rows, cols, row_stride) = (matrix.rows(), matrix.cols(), matrix.as_ref().row_stride());
+    let elements = matrix.into_slice().ok_or(MixError::RowStride { what, cols, row_stride })?;
+    Ok(MatMut::row_major(elements, rows / groups, groups * cols)?)
 }
 
 /// Where a task's rows and columns stand.
@@ -126,7 +160,8 @@ fn task(
     op: &AxisOp,
     layers: &Layers<PackedRhs<f32>>,
     isa: Isa,
-    (x, block): (Option<MatRef<'_, f32>>, MatMut<'_, f32>),
+    x: Option<MatRef<'_, f32>>,
+    (block, accum): (MatMut<'_, f32>, Accum<'_, f32>),
     place: Place<'_>,
     memory: Memory<'_>,
 ) -> Result<(), GemmError> {
@@ -149,7 +184,6 @@ fn task(
         (None, None) => Broadcast::None,
     };
     let last = Epilogue { bias, scale, ..Epilogue::NONE };
-    let accum = op.accum(x, (place.col, block.cols()))?;
     let out = Out::Matrix(block, accum);
     let chunks = match layers {
         Layers::Linear(weights) => {
@@ -164,15 +198,18 @@ fn task(
         false => None,
     };
     for (i, chunk) in chunks.iter().enumerate() {
-        let bias = Broadcast::PerColumn(&chunk.bias[..]);
-        let epilogue = Epilogue { bias, activation: op.activation, ..Epilogue::NONE };
         let mut units = TilesMut::new(isa, &mut *hidden, rows, chunk.units)?;
-        let target = Out::Tiles(units.reborrow());
         // The next task starts over with the first chunk.
-        let next = chunks.get(i + 1).unwrap_or(&chunks[0]).first.as_panels();
+        let next = chunks.get(i + 1).unwrap_or(&chunks[0]).factors[0].weight.as_panels();
         let second = chunk.second.as_panels().followed_by(next);
-        let first = chunk.first.as_panels().followed_by(second);
-        multiply(isa, packed, first, &epilogue, target, sums)?;
+        for (j, Factor { weight, bias, activation }) in chunk.factors.iter().enumerate() {
+            let next = chunk.factors.get(j + 1).map_or(second, |next| next.weight.as_panels());
+            let weight = weight.as_panels().followed_by(next);
+            let bias = Broadcast::PerColumn(&bias[..]);
+            let epilogue = Epilogue { bias, activation: *activation, ..Epilogue::NONE };
+            let target = Out::Tiles(units.reborrow(), meets(j));
+            multiply(isa, packed, weight, &epilogue, target, sums)?;
+        }
         let units = units.as_ref();
         match &mut total {
             Some(total) => total.add(isa, units, second)?,
