@@ -61,11 +61,11 @@ impl AttentionOnlyConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block<T> {
     /// Among tokens.
-    pub attn1: Attention<T>,
+    pub attn: Attention<T>,
     /// Before it, over channels.
     pub norm1: Layer<T>,
     /// Among channels: its `qkv` is `[3·tokens, tokens]`, its `proj` `[tokens, tokens]`.
-    pub attn2: Attention<T>,
+    pub attn_features: Attention<T>,
     /// Before it, over tokens.
     pub norm2: Layer<T>,
 }
@@ -88,7 +88,7 @@ pub struct AttentionOnly<T> {
 impl<T> AttentionOnly<T> {
     /// Asks `tensor` for each parameter by name and shape, in the order of
     /// [`AttentionOnlyConfig::tensors`], for example
-    /// `("blocks.0.attn2.qkv.weight", &[3·tokens, tokens])`.
+    /// `("blocks.0.attn_features.qkv.weight", &[3·tokens, tokens])`.
     ///
     /// # Panics
     /// If `patch` does not divide the sides of the image, `heads` does not divide the channels, or a
@@ -105,9 +105,9 @@ impl<T> AttentionOnly<T> {
             .map(|i| {
                 let tensor = &mut within(format!("blocks.{i}"), tensor);
                 Block {
-                    attn1: Attention::read(tensor, "attn1", channels, heads),
+                    attn: Attention::read(tensor, "attn", channels, heads),
                     norm1: Layer::read(tensor, "norm1", &[channels]),
-                    attn2: Attention::read(tensor, "attn2", tokens, 1),
+                    attn_features: Attention::read(tensor, "attn_features", tokens, 1),
                     norm2: Layer::read(tensor, "norm2", &[tokens]),
                 }
             })
@@ -126,11 +126,11 @@ impl<T: Real> Block<T> {
     pub fn forward(&self, x: &[T], axes: Axes) -> Vec<T> {
         let mut x = x.to_vec();
         let normalised = self.norm1.layer_norm(&x, axes, Along::Inner, LAYER_NORM_EPS);
-        add(&mut x, &self.attn1.forward(&normalised, axes));
+        add(&mut x, &self.attn.forward(&normalised, axes));
 
         let normalised = self.norm2.layer_norm(&x, axes, Along::Axis, LAYER_NORM_EPS);
         let transposed = Axes { axis: axes.inner, inner: axes.axis, ..axes };
-        let update = self.attn2.forward(&transpose(&normalised, axes), transposed);
+        let update = self.attn_features.forward(&transpose(&normalised, axes), transposed);
         add(&mut x, &transpose(&update, transposed));
         x
     }

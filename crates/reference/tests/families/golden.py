@@ -61,14 +61,14 @@ class AttentionOnlyBlock(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.attn1 = Attention(CHANNELS, num_heads=3, qkv_bias=True)
+        self.attn = Attention(CHANNELS, num_heads=3, qkv_bias=True)
         self.norm1 = LayerNorm(CHANNELS)
-        self.attn2 = Attention(1 + TOKENS, num_heads=1, qkv_bias=True)
+        self.attn_features = Attention(1 + TOKENS, num_heads=1, qkv_bias=True)
         self.norm2 = LayerNorm(1 + TOKENS)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = (x + self.attn1(self.norm1(x))).transpose(1, 2)
-        return (x + self.attn2(self.norm2(x))).transpose(1, 2)
+        x = (x + self.attn(self.norm1(x))).transpose(1, 2)
+        return (x + self.attn_features(self.norm2(x))).transpose(1, 2)
 
 
 class ClassTokenNetwork(nn.Module):
