@@ -28,7 +28,7 @@ use crate::vit::Attention;
 use crate::{Real, add, total};
 
 /// The sizes of an attention-only network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttentionOnlyConfig {
     /// Images and patches.
     pub patches: Patches,
@@ -53,7 +53,7 @@ impl AttentionOnlyConfig {
     /// # Panics
     /// As [`AttentionOnly::new`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        asked(|tensor| AttentionOnly::new(self.clone(), tensor))
+        asked(|tensor| AttentionOnly::new(*self, tensor))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::tokens::{Patches, per_image, token};
 use crate::{Real, add, total};
 
 /// The sizes of an FF-only network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FfOnlyConfig {
     /// Images and patches.
     pub patches: Patches,
@@ -53,7 +53,7 @@ impl FfOnlyConfig {
     /// # Panics
     /// As [`FfOnly::new`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        asked(|tensor| FfOnly::new(self.clone(), tensor))
+        asked(|tensor| FfOnly::new(*self, tensor))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::tokens::{Patches, mean_token, per_image};
 use crate::{Real, add};
 
 /// The sizes of a gMixer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GMixerConfig {
     /// Images and patches.
     pub patches: Patches,
@@ -38,7 +38,7 @@ impl GMixerConfig {
     /// # Panics
     /// As [`GMixer::new`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        asked(|tensor| GMixer::new(self.clone(), tensor))
+        asked(|tensor| GMixer::new(*self, tensor))
     }
 }
 

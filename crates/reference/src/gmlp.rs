@@ -21,7 +21,7 @@ use crate::{Real, add};
 pub const GATE_NORM_EPS: f64 = 1e-5;
 
 /// The sizes of a gMLP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GMlpConfig {
     /// Images and patches.
     pub patches: Patches,
@@ -39,7 +39,7 @@ impl GMlpConfig {
     /// # Panics
     /// As [`GMlp::new`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        asked(|tensor| GMlp::new(self.clone(), tensor))
+        asked(|tensor| GMlp::new(*self, tensor))
     }
 }
 

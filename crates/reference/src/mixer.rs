@@ -16,7 +16,7 @@ use crate::tokens::{Patches, mean_token, per_image};
 use crate::{Real, add};
 
 /// The sizes of a Mixer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MixerConfig {
     /// Rows of an image, a multiple of `patch`.
     pub height: usize,
@@ -53,7 +53,7 @@ impl MixerConfig {
     /// # Panics
     /// As [`Mixer::new`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        asked(|tensor| Mixer::new(self.clone(), tensor))
+        asked(|tensor| Mixer::new(*self, tensor))
     }
 
     fn patches(&self) -> Patches {

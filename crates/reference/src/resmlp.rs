@@ -20,7 +20,7 @@ use crate::tokens::{Patches, mean_token, per_image};
 use crate::{Real, add};
 
 /// The sizes of a ResMLP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResMlpConfig {
     /// Images and patches.
     pub patches: Patches,
@@ -38,7 +38,7 @@ impl ResMlpConfig {
     /// # Panics
     /// As [`ResMlp::new`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        asked(|tensor| ResMlp::new(self.clone(), tensor))
+        asked(|tensor| ResMlp::new(*self, tensor))
     }
 }
 

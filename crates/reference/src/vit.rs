@@ -23,7 +23,7 @@ use crate::tokens::{Patches, per_image, prepend, token};
 use crate::{Real, add, product, total};
 
 /// The sizes of a ViT.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VitConfig {
     /// Images and patches.
     pub patches: Patches,
@@ -52,7 +52,7 @@ impl VitConfig {
     /// # Panics
     /// As [`Vit::new`].
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        asked(|tensor| Vit::new(self.clone(), tensor))
+        asked(|tensor| Vit::new(*self, tensor))
     }
 }
 

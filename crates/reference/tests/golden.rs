@@ -69,7 +69,7 @@ fn enlarged_mixer_averages_its_tiles() {
     let (rows, cols) = (base.height / base.patch, base.width / base.patch);
     let (tokens, hidden) = (base.tokens(), base.token_hidden);
     let mut weights = fill::Weights::default();
-    let small = Mixer::<f64>::new(base.clone(), |name, shape| weights.tensor(name, shape));
+    let small = Mixer::<f64>::new(base, |name, shape| weights.tensor(name, shape));
 
     let mut large = small.clone();
     large.config = MixerConfig {
