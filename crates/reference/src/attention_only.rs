@@ -126,12 +126,10 @@ impl<T: Real> Block<T> {
     pub fn forward(&self, x: &[T], axes: Axes) -> Vec<T> {
         let mut x = x.to_vec();
         let normalised = self.norm1.layer_norm(&x, axes, Along::Inner, LAYER_NORM_EPS);
-        add(&mut x, &self.attn.forward(&normalised, axes));
+        add(&mut x, &self.attn.forward(&normalised, axes, Along::Axis));
 
         let normalised = self.norm2.layer_norm(&x, axes, Along::Axis, LAYER_NORM_EPS);
-        let transposed = Axes { axis: axes.inner, inner: axes.axis, ..axes };
-        let update = self.attn_features.forward(&transpose(&normalised, axes), transposed);
-        add(&mut x, &transpose(&update, transposed));
+        add(&mut x, &self.attn_features.forward(&normalised, axes, Along::Inner));
         x
     }
 }
@@ -150,15 +148,4 @@ impl<T: Real> AttentionOnly<T> {
         let x = self.norm.layer_norm(&x, axes, Along::Inner, LAYER_NORM_EPS);
         self.head.forward(&token(&x, axes, 0), per_image(axes))
     }
-}
-
-/// `[outer, axis, inner]` to `[outer, inner, axis]`.
-fn transpose<T: Real>(x: &[T], axes: Axes) -> Vec<T> {
-    let mut y = Vec::with_capacity(x.len());
-    for o in 0..axes.outer {
-        for i in 0..axes.inner {
-            y.extend((0..axes.axis).map(|a| x[axes.index(o, a, i)]));
-        }
-    }
-    y
 }

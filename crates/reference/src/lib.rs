@@ -13,7 +13,7 @@
 //! | [`norm`] | layer normalisation and per-channel affine along either axis, batch normalisation |
 //! | [`conv2d`] | two-dimensional convolution, NCHW and OIHW |
 //! | [`identity`] | a convolution as a matrix, by convolving the identity |
-//! | [`attention`] | softmax attention among the positions of a map |
+//! | [`attention`] | softmax and multi-head self-attention, positions along either axis |
 //! | [`tokens`] | patches as tokens, tokens in front of them, what is read out |
 //! | [`embedding`] | patches and a class token with the positions of FF-only |
 //! | [`mixer`] | the MLP-Mixer forward pass |

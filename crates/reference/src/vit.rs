@@ -162,23 +162,20 @@ impl<T> Vit<T> {
 }
 
 impl<T: Real> Attention<T> {
-    /// Attention among the positions, which are along the axis, to the same size.
+    /// Attention among the positions, which run along `positions`, to the same size; the channels run
+    /// along the other one of the last two dimensions.
     ///
     /// # Panics
-    /// If `x` does not have the size of `axes`, or `axes.inner` is not the number of channels.
-    pub fn forward(&self, x: &[T], axes: Axes) -> Vec<T> {
-        let Axes { outer, axis: positions, inner: channels } = axes;
-        let qkv = self.qkv.forward(x, axes.inner_as_axis());
-        let width = channels / self.heads;
-        let scale = T::one() / T::of(width as f64).sqrt();
-        let size = product(&[positions, 3, channels]);
-        let attended: Vec<T> = (0..outer)
-            .flat_map(|n| {
-                let qkv = &qkv[n * size..(n + 1) * size];
-                self_attention(qkv, positions, self.heads, width, scale)
-            })
-            .collect();
-        self.proj.forward(&attended, axes.inner_as_axis())
+    /// If `x` does not have the size of `axes`, or that is not the attention's.
+    pub fn forward(&self, x: &[T], axes: Axes, positions: Along) -> Vec<T> {
+        let (channels, along_channels) = match positions {
+            Along::Axis => (axes.inner, axes.inner_as_axis()),
+            Along::Inner => (axes.axis, axes),
+        };
+        let qkv = self.qkv.forward(x, along_channels);
+        let scale = T::one() / T::of((channels / self.heads) as f64).sqrt();
+        let attended = self_attention(&qkv, axes, self.heads, positions, scale);
+        self.proj.forward(&attended, along_channels)
     }
 }
 
@@ -190,7 +187,7 @@ impl<T: Real> Block<T> {
     pub fn forward(&self, x: &[T], axes: Axes, activation: Activation) -> Vec<T> {
         let mut x = x.to_vec();
         let normalised = self.norm1.layer_norm(&x, axes, Along::Inner, LAYER_NORM_EPS);
-        add(&mut x, &self.attn.forward(&normalised, axes));
+        add(&mut x, &self.attn.forward(&normalised, axes, Along::Axis));
         let normalised = self.norm2.layer_norm(&x, axes, Along::Inner, LAYER_NORM_EPS);
         add(&mut x, &mlp(&normalised, axes.inner_as_axis(), &self.mlp, activation));
         x

@@ -1,49 +1,9 @@
 //! Parts of the networks on cases computed by hand.
 
 use mixfold_reference::activation::Activation;
-use mixfold_reference::attention::self_attention;
 use mixfold_reference::axis::{Axes, glu, halves};
 use mixfold_reference::embedding::resize_bilinear;
 use mixfold_reference::tokens::{mean_token, prepend, token};
-
-use crate::assert_close;
-
-/// Rows of queries, keys and values, each of two heads with one feature.
-#[test]
-fn each_head_has_its_own_weights() {
-    let log = |p: f64| p.ln();
-    let qkv = [
-        // Head 0 weighs the positions 1 : 3, then 9 : 1; head 1 equally, then 2 : 5.
-        [1.0, 0.0, log(1.0), log(2.0), 4.0, 10.0],
-        [-2.0, 1.0, log(3.0), log(5.0), 8.0, 24.0],
-    ];
-    let y = self_attention(qkv.as_flattened(), 2, 2, 1, 1.0);
-    assert_close(&y, &[7.0, 17.0, 4.4, 20.0], 1e-14);
-    // Half the scores: 1 : √3, then 3 : 1; equally, then √2 : √5.
-    let y = self_attention(qkv.as_flattened(), 2, 2, 1, 0.5);
-    let mix = |a: f64, b: f64, x: f64, y: f64| (a * x + b * y) / (a + b);
-    let expected = [
-        mix(1.0, 3f64.sqrt(), 4.0, 8.0),
-        17.0,
-        mix(3.0, 1.0, 4.0, 8.0),
-        mix(2f64.sqrt(), 5f64.sqrt(), 10.0, 24.0),
-    ];
-    assert_close(&y, &expected, 1e-14);
-}
-
-#[test]
-fn scores_are_dot_products_of_a_head() {
-    // Two features: the scores of the first query are 1·5 − 2·2 = 1 and 3·1 − 1 = 1·3 − 2·1 = 1.
-    let qkv = [[1.0, -2.0, 5.0, 2.0, 1.0, 3.0], [0.0, 0.0, 3.0, 1.0, 2.0, 7.0]];
-    let y = self_attention(qkv.as_flattened(), 2, 1, 2, 0.7);
-    assert_eq!(y, [1.5, 5.0, 1.5, 5.0]);
-}
-
-#[test]
-fn large_scores_do_not_overflow() {
-    let qkv = [[1.0f32, 1e30, 3.0], [-1.0, 1e30, 5.0], [0.0, -1e30, 11.0]];
-    assert_eq!(self_attention(qkv.as_flattened(), 3, 1, 1, 1.0), [4.0, 11.0, 19.0 / 3.0]);
-}
 
 #[test]
 fn gate_is_the_second_half() {
