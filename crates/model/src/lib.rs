@@ -37,6 +37,7 @@ mod mixer;
 mod model;
 mod network;
 mod plan;
+mod position;
 pub mod preprocess;
 mod random;
 pub mod registry;
