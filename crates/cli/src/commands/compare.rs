@@ -23,10 +23,10 @@ use report::Comparison;
 /// batch's time, the GFLOP/s (two operations per multiply-add of convolutions and matrices), how much
 /// that is of the peak of multiply-adds, and how many times as fast as the first model it is.
 ///
-/// The models take turns, a run each in every round, because machines drift: "times first" is the median
-/// over the rounds of two times measured within the same round. The peak is measured before every run.
-/// A run of less than 10 ms follows an untimed one, as the turn of another model has emptied the caches.
-/// All models are in memory together.
+/// The models take turns, a run each in every round, in random order, because machines drift: "times
+/// first" is the median over the rounds of the first model's time by this one's in the same round. The
+/// peak is measured before every run. A run of less than 10 ms follows an untimed one, as the turns of
+/// the others have emptied the caches. All models are in memory together.
 ///
 /// A model without weights gets random ones, which are as fast as others. A model that is named twice
 /// is measured twice: by how much the two differ is noise.
@@ -214,10 +214,12 @@ fn measure(
     let progress = Progress::of(runs * turns, "runs");
     let mut peak = Peak::new(ctx, runs * turns);
     let mut seconds = vec![Vec::with_capacity(runs); turns];
-    for round in 0..runs {
-        for turn in 0..turns {
-            // There and back again, so that no model always comes after the same one.
-            let turn = if round % 2 == 0 { turn } else { turns - 1 - turn };
+    let mut order: Vec<_> = (0..turns).collect();
+    let mut random = fastrand::Rng::with_seed(0);
+    for _ in 0..runs {
+        // So that none always comes after the same one, or at the same time of a neighbour's rhythm.
+        random.shuffle(&mut order);
+        for &turn in &order {
             peak.measure();
             if short[turn] {
                 timed[turn].run()?;
