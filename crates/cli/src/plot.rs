@@ -45,7 +45,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 const MARGIN: i32 = 16;
 const BAR: i32 = 20;
 /// Between groups. Label and note have more room than one bar.
-const GAP: i32 = 18;
+const GAP: i32 = 22;
 /// Between the labels or the bars and what stands beside them.
 const SPACE: i32 = 8;
 const PLOT_WIDTH: i32 = 560;
