@@ -1,6 +1,7 @@
-//! Layers along an axis of one image, in place as models run them: the perceptrons of MLP-Mixer
-//! with norm and residual, and single matrices with bias and residual; and the convolutions of
-//! RepMLPNet and ResNet with bias and ReLU.
+//! Layers along an axis of one image, in place as models run them: the perceptrons of MLP-Mixer and
+//! the gated ones of gMixer with norm and residual, single matrices with bias and residual, that of
+//! ResMLP between its affine and its layer scale, and the gate of gMLP on half of the channels; and
+//! the convolutions of RepMLPNet and ResNet with bias and ReLU.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +11,7 @@ use core::time::Duration;
 
 use criterion::Throughput;
 use mixfold_benches::{Group, Inputs, Peak, context, criterion, id, isas};
-use mixfold_gemm::{Activation, MatRef, Scratch};
+use mixfold_gemm::{Accum, Activation, MatMut, MatRef, Scratch};
 use mixfold_mix::{Axes, AxisLinear, AxisMlp, AxisOp, Conv2d, Conv2dOp, MixError, Norm, Side};
 use mixfold_model::{Config, registry};
 use mixfold_simd::Isa;
@@ -18,33 +19,56 @@ use mixfold_simd::Isa;
 /// Of the layer norms.
 const EPS: f32 = 1e-6;
 
+/// The matrices of a layer and what surrounds them.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// One with bias and residual.
+    Linear,
+    /// One between an affine and a layer scale, with bias and residual.
+    Scaled,
+    /// Two with so many hidden units, norm, GELU and residual.
+    Mlp(usize),
+    /// The same, with units that SiLU of others gates.
+    Glu(usize),
+}
+
 /// A layer along one axis of a model.
 #[derive(Clone, Copy)]
 struct Layer {
     side: Side,
     axes: Axes,
-    /// Units of the hidden layer, if it has one.
-    hidden: Option<usize>,
+    kind: Kind,
 }
 
 impl Layer {
     /// Floating point operations of its matrices.
     fn flops(self) -> u64 {
         let Axes { outer, axis, inner } = self.axes;
-        let products = match self.hidden {
-            Some(hidden) => 2 * hidden,
-            None => axis,
+        let products = match self.kind {
+            Kind::Linear | Kind::Scaled => axis,
+            Kind::Mlp(hidden) => 2 * hidden,
+            Kind::Glu(hidden) => 3 * hidden,
         };
         2 * (outer * axis * inner) as u64 * products as u64
     }
 
     fn pack(self, isa: Isa) -> Result<AxisOp, MixError> {
-        let (Layer { side, axes, hidden }, mut inputs) = (self, Inputs::default());
+        let (Layer { side, axes, kind }, mut inputs) = (self, Inputs::default());
         let (axis, bias) = (axes.axis, inputs.uniform::<f32>(axes.axis, 1.0));
-        let Some(hidden) = hidden else {
-            let weight = inputs.weight(axis * axis, axis);
-            let weight = MatRef::row_major(&weight, axis, axis)?;
-            return AxisLinear::new(weight).bias(&bias)?.residual().pack(isa, side);
+        let (hidden, is_gated) = match kind {
+            Kind::Mlp(hidden) => (hidden, false),
+            Kind::Glu(hidden) => (hidden, true),
+            Kind::Linear | Kind::Scaled => {
+                let weight = inputs.weight(axis * axis, axis);
+                let weight = MatRef::row_major(&weight, axis, axis)?;
+                let mut linear = AxisLinear::new(weight).bias(&bias)?.residual();
+                if matches!(kind, Kind::Scaled) {
+                    let (ones, zeros) = (vec![1.0; axes.inner], vec![0.0; axes.inner]);
+                    let scale = vec![1e-5; axes.inner];
+                    linear = linear.norm(Norm::affine_inner(&ones, &zeros))?.scale_inner(&scale)?;
+                }
+                return linear.pack(isa, side);
+            }
         };
         let norm = |channels: usize| (vec![1.0; channels], vec![0.0; channels]);
         let norm = match side {
@@ -57,17 +81,20 @@ impl Layer {
                 Norm::layer_axis(&gamma, &beta, EPS)
             }
         };
+        let (rows, activation) = match is_gated {
+            false => (hidden, Activation::GeluErf),
+            true => (2 * hidden, Activation::Silu),
+        };
         let (first, second) =
-            (inputs.weight(hidden * axis, axis), inputs.weight(axis * hidden, hidden));
-        AxisMlp::new(
-            MatRef::row_major(&first, hidden, axis)?,
-            MatRef::row_major(&second, axis, hidden)?,
-        )?
-        .bias(&inputs.uniform(hidden, 1.0), &bias)?
-        .norm(norm)?
-        .gelu()
-        .residual()
-        .pack(isa, side)
+            (inputs.weight(rows * axis, axis), inputs.weight(axis * hidden, hidden));
+        let first = MatRef::row_major(&first, rows, axis)?;
+        let second = MatRef::row_major(&second, axis, hidden)?;
+        let mlp = if is_gated { AxisMlp::glu(first, second) } else { AxisMlp::new(first, second) };
+        mlp?.bias(&inputs.uniform(rows, 1.0), &bias)?
+            .norm(norm)?
+            .activation(activation)
+            .residual()
+            .pack(isa, side)
     }
 }
 
@@ -137,10 +164,25 @@ fn main() -> Result<(), Box<dyn Error>> {
                     (Axes { outer: tokens, axis: channels, inner: 1 }, config.channel_hidden)
                 }
             };
-            let layer = Layer { side, axes, hidden: has_hidden.then_some(hidden) };
+            let kind = if has_hidden { Kind::Mlp(hidden) } else { Kind::Linear };
+            let layer = Layer { side, axes, kind };
             bench(&mut group, model, layer)?;
         }
+        if !has_hidden && side == Side::Left {
+            let axes = Axes { outer: 1, axis: 196, inner: 384 };
+            bench(&mut group, "resmlp_24_224", Layer { side, axes, kind: Kind::Scaled })?;
+        }
     }
+    for (name, side, axes, hidden) in [
+        ("mix/tokens-glu", Side::Left, Axes { outer: 1, axis: 196, inner: 384 }, 192),
+        ("mix/channels-glu", Side::Right, Axes { outer: 196, axis: 384, inner: 1 }, 768),
+    ] {
+        let mut group = Group::new(&mut criterion, name);
+        bench(&mut group, "gmixer_24_224", Layer { side, axes, kind: Kind::Glu(hidden) })?;
+    }
+    let mut group = Group::new(&mut criterion, "mix/tokens-gate");
+    bench_gate(&mut group, "gmlp_s16_224", Axes { outer: 1, axis: 196, inner: 768 })?;
+    drop(group);
     let mut group = Group::new(&mut criterion, "mix/conv");
     for convolution in CONVOLUTIONS {
         bench_convolution(&mut group, convolution)?;
@@ -158,6 +200,32 @@ fn bench(group: &mut Group, model: &str, layer: Layer) -> Result<(), MixError> {
         let (id, peak) = (id::<f32>(&ctx, model), Peak::of::<f32>(&ctx));
         group.bench(id, Throughput::Elements(layer.flops()), layer.flops(), peak, || {
             op.apply(&mut x, layer.axes, &ctx, &mut scratch).expect("the shapes agree");
+        });
+    }
+    Ok(())
+}
+
+/// The second half of the channels gates the first one, both of `axes`.
+fn bench_gate(group: &mut Group, model: &str, axes: Axes) -> Result<(), MixError> {
+    let (Axes { axis, inner, .. }, mut inputs) = (axes, Inputs::default());
+    // Gates of 1 nearly: products of many of them stay ordinary numbers.
+    let weight = inputs.uniform(axis * axis, 1e-8);
+    let (ones, zeros) = (vec![1.0; inner], vec![0.0; inner]);
+    let flops = 2 * (axes.elements()? * axis) as u64;
+    for isa in isas() {
+        let ctx = context(isa, 1);
+        let op = AxisLinear::new(MatRef::row_major(&weight, axis, axis)?)
+            .bias(&vec![1.0; axis])?
+            .norm(Norm::layer_inner(&ones, &zeros, EPS))?
+            .pack(isa, Side::Left)?;
+        let mut scratch = Scratch::with_len(op.scratch_len(axes, &ctx)?)?;
+        let mut hidden: Vec<f32> = inputs.uniform(2 * axes.elements()?, 1.0);
+        let (id, peak) = (id::<f32>(&ctx, model), Peak::of::<f32>(&ctx));
+        group.bench(id, Throughput::Elements(flops), flops, peak, || {
+            let hidden = MatMut::row_major(&mut hidden, axis, 2 * inner).expect("both halves");
+            let (u, v) = hidden.split_cols(inner);
+            op.apply_views(v.as_ref(), u, Accum::Multiply, axes, &ctx, &mut scratch)
+                .expect("the shapes agree");
         });
     }
     Ok(())

@@ -7,8 +7,9 @@
 //! chunk of hidden units at a time.
 
 use mixfold_gemm::{
-    Accum, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedLhs, PanelsMut,
-    PartialSums, Prologue, Scratch, multiply, panels_len, par_blocks, par_columns, sums_len,
+    Accum, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedLhs,
+    PanelsMut, PartialSums, Prologue, Scratch, multiply, panels_len, par_blocks, par_columns,
+    sums_len,
 };
 use mixfold_simd::Isa;
 

@@ -9,10 +9,12 @@
 //!   `Y = W·X` ([`Side::Left`]); `inner` runs along the vectors, so nothing is transposed.
 //!
 //! [`AxisLinear`] and [`AxisMlp`] describe such a layer; packing gives an [`AxisOp`], which runs in
-//! place or from one buffer to another. The hidden tensor of a perceptron is never written to
-//! memory as a whole: a panel or chunk of it is used while it is in the cache. [`PatchEmbed`],
-//! [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two ends;
-//! [`Partitions`] are maps cut into maps of their own.
+//! place or from one buffer to another. The hidden tensor of a perceptron, gated
+//! ([`AxisMlp::glu`]) or not, is never written to memory as a whole: a panel or chunk of it is used
+//! while it is in the cache. [`AxisOp::apply_views`] takes parts of tensors, and adds the result or
+//! multiplies with it: half of the channels gate the other half, or one token is read out.
+//! [`PatchEmbed`], [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two
+//! ends; [`Partitions`] are maps cut into maps of their own.
 //!
 //! [`Conv2d`] is a convolution in two dimensions on NCHW, with groups, strides, padding and dilation:
 //! a product with the weights on the left that gathers the pixels under the kernel while it packs

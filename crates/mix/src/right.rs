@@ -8,8 +8,8 @@
 
 use mixfold_gemm::{
     Accum, Broadcast, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs,
-    PartialSums, Prologue, Scratch, ScratchLen, TilesMut, multiply, panels_len, par_blocks, sums_len,
-    tiles_len,
+    PartialSums, Prologue, Scratch, ScratchLen, TilesMut, multiply, panels_len, par_blocks,
+    sums_len, tiles_len,
 };
 use mixfold_simd::Isa;
 

@@ -66,7 +66,8 @@ impl AxisOp {
         axes.elements()?;
         after.elements()?;
         self.check(axes, ctx)?;
-        let adjacent = [call.x.map(|x| ("input", x, axes)), Some(("output", call.y.as_ref(), after))];
+        let adjacent =
+            [call.x.map(|x| ("input", x, axes)), Some(("output", call.y.as_ref(), after))];
         let residual = match call.accum {
             Accum::Onto(residual) => Some(("residual", residual, after)),
             Accum::Replace | Accum::Add | Accum::Multiply => None,

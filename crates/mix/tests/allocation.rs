@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use mixfold_gemm::{Context, MatRef, Scratch};
+use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
 use mixfold_mix::{
     Axes, AxisLinear, AxisMlp, Conv2d, MixError, Norm, Partitions, PatchEmbed, Side, mean_axis,
 };
@@ -72,6 +72,11 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
                 };
                 let mlp = AxisMlp::new(matrix(hidden, axis)?, matrix(axis, hidden)?)?.gelu();
                 let mlp = mlp.norm(norm.clone())?.residual().pack(isa, side)?;
+                let mut glu = AxisMlp::glu(matrix(2 * hidden, axis)?, matrix(axis, hidden)?)?;
+                if side == Side::Left {
+                    glu = glu.scale_inner(&of_inner)?;
+                }
+                let glu = glu.norm(norm.clone())?.residual().pack(isa, side)?;
                 let linear = AxisLinear::new(matrix(20, axis)?).norm(norm)?.pack(isa, side)?;
                 let (mut x, mut y) = (vec![1.0; 3 * axis * inner], vec![0.0; 3 * 20 * inner]);
                 let what = format!("{hidden} units along {axis} on the {side}");
@@ -79,10 +84,26 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
                 check(&what, &ctx, scratch, |ctx, scratch| {
                     mlp.apply(&mut x, axes, ctx, scratch).unwrap();
                 });
+                let what = format!("{hidden} gated units along {axis} on the {side}");
+                let scratch = Scratch::with_len(glu.scratch_len(axes, &ctx)?)?;
+                check(&what, &ctx, scratch, |ctx, scratch| {
+                    glu.apply(&mut x, axes, ctx, scratch).unwrap();
+                });
                 let what = format!("linear along {axis} on the {side}");
                 let scratch = Scratch::with_len(linear.scratch_len(axes, &ctx)?)?;
                 check(&what, &ctx, scratch, |ctx, scratch| {
                     linear.apply_to(&x, &mut y, axes, ctx, scratch).unwrap();
+                });
+                let (rows, rows_after, cols, cols_after) = match side {
+                    Side::Left => (3 * axis, 3 * 20, inner, inner),
+                    Side::Right => (3, 3, axis, 20),
+                };
+                let what = format!("views along {axis} on the {side}");
+                let scratch = Scratch::with_len(linear.scratch_len(axes, &ctx)?)?;
+                check(&what, &ctx, scratch, |ctx, scratch| {
+                    let x = MatRef::row_major(&x, rows, cols).unwrap();
+                    let y = MatMut::row_major(&mut y, rows_after, cols_after).unwrap();
+                    linear.apply_views(x, y, Accum::Multiply, axes, ctx, scratch).unwrap();
                 });
             }
         }

@@ -109,3 +109,21 @@ pub fn glu<T: Real>(x: &[T], axes: Axes, activation: Activation) -> Vec<T> {
     let [x, gate] = halves(x, axes);
     x.into_iter().zip(gate).map(|(x, gate)| x * activation.apply(gate)).collect()
 }
+
+/// A gated perceptron along an axis (GLU; Dauphin et al., arXiv 1612.08083; Shazeer, arXiv
+/// 2002.05202): the rows of `first` are those of U, then as many of V, and
+/// `y = second(U·x ⊙ activation(V·x))`, each product with its bias.
+///
+/// # Panics
+/// As [`linear`]; the columns of `second` are half of the rows of `first`.
+pub fn gated_mlp<T: Real>(
+    x: &[T],
+    axes: Axes,
+    first: &Linear<T>,
+    activation: Activation,
+    second: &Linear<T>,
+) -> Vec<T> {
+    let hidden = Axes { axis: first.weight.rows(), ..axes };
+    let units = glu(&linear(x, axes, first), hidden, activation);
+    linear(&units, Axes { axis: hidden.axis / 2, ..axes }, second)
+}

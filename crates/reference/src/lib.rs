@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`gemm`] | matrix product of strided views, and the rounding bound of a dot product |
 //! | [`activation`] | ReLU, both GELUs, sigmoid, SiLU |
-//! | [`axis`] | a matrix, a two-layer MLP or a gate along the middle axis of `[outer, axis, inner]` |
+//! | [`axis`] | a matrix, a two-layer MLP, gated or not, or a gate along the middle axis of `[outer, axis, inner]` |
 //! | [`norm`] | layer normalisation and per-channel affine along either axis, batch normalisation |
 //! | [`conv2d`] | two-dimensional convolution, NCHW and OIHW |
 //! | [`identity`] | a convolution as a matrix, by convolving the identity |

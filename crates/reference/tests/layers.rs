@@ -1,7 +1,7 @@
 //! Axis operators, norms and convolutions on cases computed by hand.
 
 use mixfold_reference::activation::Activation;
-use mixfold_reference::axis::{Axes, Linear, linear, mlp};
+use mixfold_reference::axis::{Axes, Linear, gated_mlp, linear, mlp};
 use mixfold_reference::conv2d::{Conv2d, Nchw, conv2d};
 use mixfold_reference::fill;
 use mixfold_reference::gemm::{Mat, gemm};
@@ -45,6 +45,29 @@ fn mlp_applies_the_activation_between_its_layers() {
     // Columns (1, 3) and (4, 2): hidden (−2, 2.5) and (2, −1.5) before ReLU.
     let y = mlp(&[1.0, 4.0, 3.0, 2.0], axes, &first, Activation::Relu, &second);
     assert_eq!(y, [6.5, 3.0]);
+}
+
+#[test]
+fn gated_mlp_multiplies_the_upper_half_with_the_activated_lower_half() {
+    let first = Linear {
+        weight: Mat::row_major(&[1.0, 0.0, 0.0, 1.0, 1.0, -1.0, -1.0, 1.0], 4, 2),
+        bias: Some(&[0.0, 1.0, 0.0, 0.5]),
+    };
+    let second = Linear { weight: Mat::row_major(&[2.0, 3.0], 1, 2), bias: Some(&[-1.0]) };
+    let axes = Axes { outer: 2, axis: 2, inner: 2 };
+    // Columns (1, 3), (4, 2), (0, 1), (2, 2): U·x + c is (1, 4), (4, 3), (0, 2), (2, 3), and V·x + d is
+    // (−2, 2.5), (2, −1.5), (−1, 1.5), (0, 0.5) before ReLU.
+    let x = [1.0, 4.0, 3.0, 2.0, 0.0, 2.0, 1.0, 2.0];
+    let y = gated_mlp(&x, axes, &first, Activation::Relu, &second);
+    assert_eq!(y, [29.0, 15.0, 8.0, 3.5]);
+}
+
+#[test]
+#[should_panic(expected = "halves of 3")]
+fn gated_mlp_of_odd_rows_is_refused() {
+    let first = Linear { weight: Mat::row_major(&[0.0; 9], 3, 3), bias: None };
+    let second = Linear { weight: Mat::row_major(&[0.0], 1, 1), bias: None };
+    gated_mlp(&X, AXES, &first, Activation::Silu, &second);
 }
 
 #[test]

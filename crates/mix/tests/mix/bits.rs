@@ -158,6 +158,9 @@ fn any_threads_with_large_operators() {
             let case = Case { residual: true, norm, ..Case::plain(axes, hidden, axes.axis) };
             check(&case);
             check_alone(&case);
+            if hidden.is_some() {
+                check(&Case { gated: true, ..case });
+            }
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Scaling {
     None,
     /// One number for each output of the axis.
     Outputs,
+    /// One number for each place of the inner axis.
+    Inner,
     /// One number for each outer index, given when called; those of `Case::axes` start with this one.
     Gate(usize),
 }
@@ -50,6 +52,8 @@ pub(crate) struct Case {
     pub(crate) groups: usize,
     /// None for a linear map.
     pub(crate) hidden: Option<usize>,
+    /// Whether the perceptron is a gated one.
+    pub(crate) gated: bool,
     pub(crate) out: usize,
     pub(crate) bias: bool,
     pub(crate) norm: NormKind,
@@ -95,20 +99,24 @@ pub(crate) fn cases(side: Side) -> impl Strategy<Value = Case> {
     ];
     let shape = (outer, select(&LENGTHS[..]), inner, hidden);
     let same_out = prop_oneof![Just(Option::None), select(&LENGTHS[..]).prop_map(Some)];
-    (shape, same_out, any::<(bool, bool)>(), select(norms), select(&ACTIVATIONS[..])).prop_map(
-        |((outer, axis, inner, hidden), out, (bias, residual), norm, activation)| {
+    (shape, same_out, any::<[bool; 3]>(), select(norms), select(&ACTIVATIONS[..])).prop_map(
+        |((outer, axis, inner, hidden), out, [bias, residual, gated], norm, activation)| {
             let out = out.unwrap_or(axis);
-            let residual = residual && axis == out;
+            let (residual, gated) = (residual && axis == out, gated && hidden.is_some());
             let axes = Axes { outer, axis, inner };
             let plain = Case::plain(axes, hidden, out);
-            Case { bias, norm, activation, residual, ..plain }
+            Case { bias, norm, activation, residual, gated, ..plain }
         },
     )
 }
 
 /// Operators with groups, a norm for each outer index, a scale or a gate.
 pub(crate) fn grouped(side: Side) -> impl Strategy<Value = Case> {
-    let scaling = select(vec![Scaling::None, Scaling::Outputs, Scaling::Gate(0)]);
+    let mut scalings = vec![Scaling::None, Scaling::Outputs, Scaling::Gate(0)];
+    if side == Side::Left {
+        scalings.push(Scaling::Inner);
+    }
+    let scaling = select(scalings);
     let batch = match side {
         Side::Left => (0_usize..3).boxed(),
         Side::Right => prop_oneof![4 => 0_usize..9, 1 => 40_usize..60].boxed(),
@@ -133,6 +141,7 @@ impl Case {
             channels: 1,
             groups: 1,
             hidden,
+            gated: false,
             out,
             bias: true,
             norm: NormKind::None,
@@ -143,10 +152,13 @@ impl Case {
     }
 
     fn scale(&self) -> Vec<f32> {
-        numbers(8, self.groups * self.out)
+        match self.scaling {
+            Scaling::Inner => numbers(8, self.axes.inner),
+            _ => numbers(8, self.groups * self.out),
+        }
     }
 
-    fn gate(&self) -> Option<Vec<f32>> {
+    pub(crate) fn gate(&self) -> Option<Vec<f32>> {
         match self.scaling {
             Scaling::Gate(first) => Some(numbers(9, first + self.axes.outer).split_off(first)),
             _ => None,
@@ -192,6 +204,11 @@ impl Case {
         })
     }
 
+    /// Rows of the first matrix of a perceptron.
+    fn first_rows(&self, hidden: usize) -> usize {
+        if self.gated { 2 * hidden } else { hidden }
+    }
+
     pub(crate) fn op(&self, isa: Isa) -> AxisOp {
         self.try_op(isa, self.side()).unwrap()
     }
@@ -200,17 +217,22 @@ impl Case {
         let (axis, out) = (self.axes.axis, self.out);
         let bias = numbers(7, self.groups * out);
         if let Some(hidden) = self.hidden {
-            let (first, second) = (Case::weight(4, hidden, axis), Case::weight(5, out, hidden));
-            let first = MatRef::row_major(&first, hidden, axis)?;
-            let mut mlp = AxisMlp::new(first, MatRef::row_major(&second, out, hidden)?)?;
+            let rows = self.first_rows(hidden);
+            let (first, second) = (Case::weight(4, rows, axis), Case::weight(5, out, hidden));
+            let (first, second) = (view(&first, rows, axis), view(&second, out, hidden));
+            let new = if self.gated { AxisMlp::glu } else { AxisMlp::new };
+            let mut mlp = new(first, second)?;
             if self.bias {
-                mlp = mlp.bias(&numbers(6, hidden), &bias)?;
+                mlp = mlp.bias(&numbers(6, rows), &bias)?;
             }
             if let Some(norm) = self.norm() {
                 mlp = mlp.norm(norm)?;
             }
             if self.scaling == Scaling::Outputs {
                 mlp = mlp.scale(&self.scale())?;
+            }
+            if self.scaling == Scaling::Inner {
+                mlp = mlp.scale_inner(&self.scale())?;
             }
             let mlp = mlp.activation(self.activation);
             (if self.residual { mlp.residual() } else { mlp }).pack(isa, side)
@@ -227,6 +249,9 @@ impl Case {
             }
             if self.scaling == Scaling::Outputs {
                 linear = linear.scale(&self.scale())?;
+            }
+            if self.scaling == Scaling::Inner {
+                linear = linear.scale_inner(&self.scale())?;
             }
             let linear = linear.activation(self.activation);
             (if self.residual { linear.residual() } else { linear }).pack(isa, side)
@@ -269,6 +294,7 @@ impl Case {
             *y = match (self.scaling, &gate) {
                 (_, Some(gate)) => y.mul(Real::exact(gate[o])),
                 (Scaling::Outputs, _) => y.mul(Real::exact(scale[o % self.groups * self.out + a])),
+                (Scaling::Inner, _) => y.mul(Real::exact(scale[i % one.inner])),
                 _ => *y,
             };
         }
@@ -285,9 +311,14 @@ impl Case {
             let y = matrix(x, axes, weight, &bias[group * out..][..out]);
             return activate(&y, self.activation);
         };
-        let first = Case::weight(4, hidden, axes.axis);
-        let units = matrix(x, axes, &first, &self.bias_of(6, hidden));
-        let units = activate(&units, self.activation);
+        let rows = self.first_rows(hidden);
+        let first = Case::weight(4, rows, axes.axis);
+        let units = matrix(x, axes, &first, &self.bias_of(6, rows));
+        let (values, gate) = units.split_at((rows - hidden) * axes.inner);
+        let mut units = activate(gate, self.activation);
+        for (unit, value) in units.iter_mut().zip(values) {
+            *unit = unit.mul(*value);
+        }
         matrix(&units, axis::Axes { axis: hidden, ..axes }, &Case::weight(5, out, hidden), &bias)
     }
 

@@ -4,7 +4,7 @@
 use mixfold_mix::Axes;
 use mixfold_simd::env;
 
-use crate::case::{Case, NormKind, assert_allowed, assert_same, sequential};
+use crate::case::{Case, NormKind, Scaling, assert_allowed, assert_same, sequential};
 
 fn check(case: &Case) {
     let x = case.input();
@@ -30,6 +30,7 @@ fn long_axis() {
             check(&Case { norm, ..Case::plain(axes, None, 29) });
             check(&Case { norm, ..Case::plain(axes, Some(19), 29) });
             check(&Case { norm, ..Case::plain(axes, Some(300), 3) });
+            check(&Case { norm, gated: true, ..Case::plain(axes, Some(19), 29) });
         }
     }
 }
@@ -40,6 +41,7 @@ fn long_hidden() {
     for axes in [Axes { outer: 2, axis: 20, inner: 33 }, Axes { outer: 40, axis: 20, inner: 1 }] {
         for hidden in [1024, 1030, 1281] {
             check(&Case { residual: true, ..Case::plain(axes, Some(hidden), 20) });
+            check(&Case { gated: true, ..Case::plain(axes, Some(hidden), 20) });
         }
     }
 }
@@ -53,8 +55,19 @@ fn weights_beyond_the_cache() {
             (Axes { outer: 3, axis, inner: 2 }, NormKind::LayerAxis),
             (Axes { outer: 2, axis, inner: 35 }, NormKind::LayerInner),
         ] {
-            check(&Case { norm, residual: axis == out, ..Case::plain(axes, Some(hidden), out) });
+            let case = Case { norm, residual: axis == out, ..Case::plain(axes, Some(hidden), out) };
+            check(&case);
+            check(&Case { gated: true, scaling: Scaling::Inner, ..case });
         }
+    }
+}
+
+/// One chunk without a gate is several with it.
+#[test]
+fn gated_weights_beyond_the_cache() {
+    let axes = Axes { outer: 2, axis: 196, inner: 40 };
+    for hidden in [580, 600] {
+        check(&Case { gated: true, residual: true, ..Case::plain(axes, Some(hidden), 196) });
     }
 }
 

@@ -16,3 +16,5 @@ mod partition;
 mod patch;
 mod patch_errors;
 mod special;
+mod views;
+mod views_errors;
