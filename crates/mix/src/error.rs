@@ -154,6 +154,20 @@ pub enum MixError {
         /// Height and width that the kernel covers.
         reach: (usize, usize),
     },
+    /// An attention without heads, or whose channels are not equally many for each of them.
+    Heads {
+        /// Heads asked for.
+        heads: usize,
+        /// Channels of all heads.
+        channels: usize,
+    },
+    /// A tensor does not have the channels of the attention.
+    Channels {
+        /// Channels of the attention.
+        expected: usize,
+        /// Channels of the tensor.
+        found: usize,
+    },
     /// An error of the matrix kernels.
     Gemm(GemmError),
 }
@@ -253,6 +267,12 @@ impl fmt::Display for MixError {
                  covers",
                 padded.0, padded.1, reach.0, reach.1
             ),
+            MixError::Heads { heads, channels } => {
+                write!(f, "{channels} channels cannot be divided among {heads} heads")
+            }
+            MixError::Channels { expected, found } => {
+                write!(f, "the tensor has {found} channels, the attention {expected}")
+            }
             MixError::Gemm(error) => error.fmt(f),
         }
     }

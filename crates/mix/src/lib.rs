@@ -16,6 +16,8 @@
 //! [`PatchEmbed`], [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two
 //! ends; [`Partitions`] are maps cut into maps of their own.
 //!
+//! [`SelfAttention`] is softmax(Q·Kᵀ)·V along either axis, whose scores are never all there.
+//!
 //! [`Conv2d`] is a convolution in two dimensions on NCHW, with groups, strides, padding and dilation:
 //! a product with the weights on the left that gathers the pixels under the kernel while it packs
 //! them.
@@ -26,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attention;
 mod axes;
 mod conv;
 mod describe;
@@ -42,6 +45,7 @@ mod right;
 mod task;
 mod views;
 
+pub use attention::{Positions, SelfAttention};
 pub use axes::Axes;
 pub use conv::{Conv2d, Conv2dOp};
 pub use describe::{AxisLinear, AxisMlp};

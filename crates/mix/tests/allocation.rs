@@ -5,7 +5,8 @@ use std::cell::Cell;
 
 use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
 use mixfold_mix::{
-    Axes, AxisLinear, AxisMlp, Conv2d, MixError, Norm, Partitions, PatchEmbed, Side, mean_axis,
+    Axes, AxisLinear, AxisMlp, Conv2d, MixError, Norm, Partitions, PatchEmbed, Positions,
+    SelfAttention, Side, mean_axis,
 };
 use mixfold_simd::env;
 
@@ -157,6 +158,22 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
                 conv.apply(&x, &mut y, 2, image, ctx, scratch).unwrap();
                 conv.apply_add(&x, &mut y, 2, image, ctx, scratch).unwrap();
             });
+        }
+
+        // One block of keys, and several.
+        for positions in [Positions::Axis, Positions::Inner] {
+            for count in [20, 300] {
+                let attention = SelfAttention::new(2, 20, positions)?;
+                let axes = match positions {
+                    Positions::Axis => Axes { outer: 2, axis: count, inner: 20 },
+                    Positions::Inner => Axes { outer: 2, axis: 20, inner: count },
+                };
+                let (x, mut y) = (vec![1.0; 3 * 2 * count * 20], vec![0.0; 2 * count * 20]);
+                let scratch = Scratch::with_len(attention.scratch_len(axes, &ctx)?)?;
+                check("attention", &ctx, scratch, |ctx, scratch| {
+                    attention.apply(&x, &mut y, axes, ctx, scratch).unwrap();
+                });
+            }
         }
     }
     Ok(())

@@ -139,6 +139,9 @@ pub struct TilesMut<'a, T> {
 }
 
 impl<'a, T: Element> TilesMut<'a, T> {
+    /// Values of a row that stand next to each other: a tile is `[k / STEP][rows of the tile][STEP]`.
+    pub const STEP: usize = K_STEP;
+
     /// An operand of `rows` × `k` in `data`, whose contents are yet unspecified.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use mixfold_reference::norm::{Along, affine, layer_norm};
 
 pub(crate) const U: f64 = (1.0 + 1.0 / (1_u32 << 20) as f64) / (1_u32 << 24) as f64;
 /// Half of the smallest subnormal `f32`.
-const UNDERFLOW: f64 = f32::MIN_POSITIVE as f64 * U;
+pub(crate) const UNDERFLOW: f64 = f32::MIN_POSITIVE as f64 * U;
 
 /// A number, and how far from it the computed one may be.
 #[derive(Clone, Copy, Debug)]

@@ -321,6 +321,11 @@ fn texts() {
             MixError::Reach { padded: (4, 7), reach: (5, 3) },
             "an image of 4 x 7 with its padding is smaller than the 5 x 3 that the kernel covers",
         ),
+        (MixError::Heads { heads: 3, channels: 4 }, "4 channels cannot be divided among 3 heads"),
+        (
+            MixError::Channels { expected: 3, found: 4 },
+            "the tensor has 4 channels, the attention 3",
+        ),
     ] {
         assert_eq!(error.to_string(), text);
     }

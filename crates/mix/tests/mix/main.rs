@@ -1,6 +1,8 @@
 //! Operators, norms and patch embedding against `mixfold-reference` in `f64`, on every instruction
 //! set, and the promise of same bits.
 
+mod attention;
+mod attention_errors;
 mod bits;
 mod bound;
 mod case;
