@@ -57,7 +57,10 @@ pub enum ModelError {
         found: usize,
     },
     /// An input is not of the one size that the model accepts.
-    #[error("input of shape {found:?}, {model} wants {expected:?}{}", other_size(expected, found, reason))]
+    #[error(
+        "input of shape {found:?}, {model} wants {expected:?}{}",
+        other_size(expected, found, reason)
+    )]
     Input {
         /// The model.
         model: String,

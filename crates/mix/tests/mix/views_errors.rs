@@ -109,7 +109,7 @@ fn groups() {
     let case = Case { groups: 2, ..Case::plain(right, None, 5) };
     let op = case.op(Isa::best());
     let (x, y) = ((6, 3, 3, 1), (6, 5, 5, 1));
-    let error = |what, cols, row_stride| MixError::Rows { what, cols, row_stride };
+    let error = |what, cols, row_stride| MixError::RowStride { what, cols, row_stride };
     refused(&op, ((6, 3, 4, 1), y), None, Accum::Add, right, &error("input", 3, 4));
     refused(&op, (x, (6, 5, 8, 1)), None, Accum::Add, right, &error("output", 5, 8));
     let residual = Some((6, 5, 7, 1));
@@ -208,7 +208,7 @@ fn texts() {
             "the columns of the input are 2 elements apart: they must be adjacent",
         ),
         (
-            MixError::Rows { what: "output", cols: 5, row_stride: 8 },
+            MixError::RowStride { what: "output", cols: 5, row_stride: 8 },
             "the rows of 5 elements of the output are 8 elements apart: with groups on the right, \
              rows must follow each other",
         ),

@@ -10,8 +10,8 @@ mod local;
 mod names;
 mod net;
 mod read;
-mod unit;
 pub(crate) mod report;
+mod unit;
 
 pub use block::{FoldedTensor, RepMlpBlock, RepMlpBlockPlan};
 pub use block_config::RepMlpBlockConfig;

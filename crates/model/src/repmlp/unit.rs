@@ -1,9 +1,7 @@
 //! A unit of RepMLPNet: a gated mixing of places, then a perceptron along the channels.
 
 use mixfold_gemm::{Activation, Context, Scratch};
-use mixfold_mix::{
-    Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side, add_gated, mean_axis,
-};
+use mixfold_mix::{Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side, add_gated, mean_axis};
 use mixfold_simd::Isa;
 
 use super::local::BranchOps;
