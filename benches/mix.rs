@@ -155,7 +155,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for model in models {
             let info = registry::model(model).ok_or("a model of the registry")?;
             let Config::Mixer(config) = info.config else { continue };
-            let (tokens, channels) = (config.tokens(), config.channels);
+            let (tokens, channels) = (config.tokens(), config.trunk.channels);
             let (axes, hidden) = match side {
                 Side::Left => {
                     (Axes { outer: 1, axis: tokens, inner: channels }, config.token_hidden)

@@ -1,16 +1,31 @@
 //! The sizes of a model of any family.
 
-use crate::mixer::MixerConfig;
+use crate::families::{
+    AttentionOnlyConfig, FfOnlyConfig, GMixerConfig, GmlpConfig, MixerConfig, ResMlpConfig,
+    VitConfig,
+};
 use crate::repmlp::RepMlpNetConfig;
 
 /// The sizes of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Config {
+    /// FF-only (Melas-Kyriazi, 2021).
+    FfOnly(FfOnlyConfig),
+    /// Attention alone: a reconstruction of the ablation of Melas-Kyriazi, 2021.
+    AttentionOnly(AttentionOnlyConfig),
     /// MLP-Mixer (Tolstikhin et al., 2021).
     Mixer(MixerConfig),
     /// RepMLPNet (Ding et al., 2022).
     RepMlpNet(RepMlpNetConfig),
+    /// ViT (Dosovitskiy et al., 2021) and DeiT (Touvron et al., 2021).
+    Vit(VitConfig),
+    /// ResMLP (Touvron et al., 2021).
+    ResMlp(ResMlpConfig),
+    /// gMLP (Liu et al., 2021).
+    Gmlp(GmlpConfig),
+    /// gMixer (timm).
+    GMixer(GMixerConfig),
 }
 
 /// The two forms of a model that is trained with convolutions and run without. Both compute the same
@@ -36,45 +51,29 @@ impl std::fmt::Display for Form {
 impl Config {
     /// The paper's name of the architecture.
     pub fn family(&self) -> &'static str {
-        match self {
-            Config::Mixer(_) => "MLP-Mixer",
-            Config::RepMlpNet(_) => "RepMLPNet",
-        }
+        self.architecture().family()
     }
 
     /// Channels, height and width of the images.
     pub fn input(&self) -> [usize; 3] {
-        let (channels, [height, width]) = match self {
-            Config::Mixer(config) => (config.image_channels, config.image),
-            Config::RepMlpNet(config) => (config.image_channels, config.image),
-        };
-        [channels, height, width]
+        self.architecture().input()
     }
 
     /// The forms that its weights can have, none if there is but one.
     pub fn forms(&self) -> &'static [Form] {
-        match self {
-            Config::Mixer(_) => &[],
-            Config::RepMlpNet(_) => &[Form::Train, Form::Deploy],
-        }
+        self.architecture().forms()
     }
 
     /// Number of parameters, with a head of `classes`; `u64::MAX` if there are more. The form makes no
     /// difference where there is but one.
     pub fn parameters(&self, classes: usize, form: Form) -> u64 {
-        match self {
-            Config::Mixer(config) => config.parameters(classes),
-            Config::RepMlpNet(config) => config.parameters(classes, form),
-        }
+        self.architecture().parameters(classes, form)
     }
 
-    /// Multiply-adds of convolutions and matrices for one image, with a head of `classes`; `u64::MAX`
-    /// if there are more. The form makes no difference where there is but one.
+    /// Multiply-adds of convolutions, matrices and attention for one image, with a head of `classes`;
+    /// `u64::MAX` if there are more. The form makes no difference where there is but one.
     pub fn macs(&self, classes: usize, form: Form) -> u64 {
-        match self {
-            Config::Mixer(config) => config.macs(classes),
-            Config::RepMlpNet(config) => config.macs(classes, form),
-        }
+        self.architecture().macs(classes, form)
     }
 
     /// Whether these are the sizes of a model in a file that was found to have the sizes `found`: the
@@ -90,6 +89,18 @@ impl Config {
     }
 }
 
+impl From<FfOnlyConfig> for Config {
+    fn from(config: FfOnlyConfig) -> Self {
+        Config::FfOnly(config)
+    }
+}
+
+impl From<AttentionOnlyConfig> for Config {
+    fn from(config: AttentionOnlyConfig) -> Self {
+        Config::AttentionOnly(config)
+    }
+}
+
 impl From<MixerConfig> for Config {
     fn from(config: MixerConfig) -> Self {
         Config::Mixer(config)
@@ -99,5 +110,29 @@ impl From<MixerConfig> for Config {
 impl From<RepMlpNetConfig> for Config {
     fn from(config: RepMlpNetConfig) -> Self {
         Config::RepMlpNet(config)
+    }
+}
+
+impl From<VitConfig> for Config {
+    fn from(config: VitConfig) -> Self {
+        Config::Vit(config)
+    }
+}
+
+impl From<ResMlpConfig> for Config {
+    fn from(config: ResMlpConfig) -> Self {
+        Config::ResMlp(config)
+    }
+}
+
+impl From<GmlpConfig> for Config {
+    fn from(config: GmlpConfig) -> Self {
+        Config::Gmlp(config)
+    }
+}
+
+impl From<GMixerConfig> for Config {
+    fn from(config: GMixerConfig) -> Self {
+        Config::GMixer(config)
     }
 }

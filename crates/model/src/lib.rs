@@ -25,15 +25,16 @@
 
 #![forbid(unsafe_code)]
 
+mod architecture;
 pub mod checkpoint;
 mod config;
 mod embedded;
 mod error;
+mod families;
 pub mod folding;
 pub mod labels;
 mod loader;
 mod logits;
-mod mixer;
 mod model;
 mod network;
 mod plan;
@@ -43,15 +44,19 @@ mod random;
 pub mod registry;
 mod repmlp;
 mod sizes;
+mod tokens;
 mod weights;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use config::{Config, Form};
 pub use error::{Mismatch, Misshapen, ModelError};
+pub use families::{
+    AttentionOnlyConfig, FfOnlyConfig, GMixerConfig, GmlpConfig, MixerConfig, ResMlpConfig,
+    VitConfig,
+};
 pub use labels::LabelsError;
 pub use loader::{Loader, detect, form};
 pub use logits::{Logits, top};
-pub use mixer::MixerConfig;
 pub use model::{Gelu, Model};
 pub use network::{Layer, Phase};
 pub use plan::Plan;
@@ -60,6 +65,7 @@ pub use registry::ModelInfo;
 pub use repmlp::{
     FoldedTensor, RepMlpBlock, RepMlpBlockConfig, RepMlpBlockPlan, RepMlpNetConfig, RepMlpNetStage,
 };
+pub use tokens::Trunk;
 
 /// The examples of the documentation, compiled.
 #[cfg(doctest)]

@@ -5,12 +5,10 @@ use std::path::Path;
 use mixfold_gemm::{Activation, Context};
 
 use crate::config::{Config, Form};
-use crate::mixer::{Mixer, Names};
 use crate::network::Network;
 use crate::preprocess::{Color, Preprocess, TimmConfig};
 use crate::registry::ModelInfo;
-use crate::repmlp::{self, RepMlpNet, RepMlpNetConfig, RepMlpNetStage};
-use crate::{Checkpoint, Gelu, Model, ModelError, embedded, registry};
+use crate::{Checkpoint, Gelu, Model, ModelError, architecture, embedded, registry, repmlp};
 
 /// How to load a model: with which instruction set and threads, and which GELU.
 ///
@@ -109,19 +107,10 @@ impl Loader {
     /// If the name is unknown or memory runs out.
     pub fn random(&self, name: &str, seed: u64) -> Result<Model, ModelError> {
         let info = registry::find(name)?;
-        let (classes, gelu) = (info.classes, self.activation(Gelu::Erf));
-        let network: Box<dyn Network> = match &info.config {
-            Config::Mixer(config) => {
-                let weights = Mixer::random(config, classes, seed);
-                Box::new(Mixer::load(*config, weights, gelu, self.ctx.isa())?)
-            }
-            Config::RepMlpNet(config) => {
-                let form = self.form.unwrap_or(Form::Deploy);
-                let weights = RepMlpNet::random(config, classes, form, seed);
-                let forms = (form, form);
-                Box::new(RepMlpNet::load(config.clone(), weights, forms, gelu, self.ctx.isa())?)
-            }
-        };
+        let (form, gelu) = (self.form.unwrap_or(Form::Deploy), self.activation(Gelu::Erf));
+        let architecture = info.config.architecture();
+        let stored = architecture.random(info.classes, form, seed);
+        let network = architecture.load(stored, form, gelu, self.ctx.isa())?;
         Ok(self.model(info.name, network, info.preprocess.clone(), Gelu::Erf))
     }
 
@@ -150,21 +139,10 @@ impl Loader {
         preprocess: Preprocess,
         file: &mut Checkpoint,
     ) -> Result<Model, ModelError> {
-        let usual = match Names::of(file) {
-            Some(Names::Flax | Names::LegacyFlax) => Gelu::Tanh,
-            _ => Gelu::Erf,
-        };
-        let (gelu, isa) = (self.activation(usual), self.ctx.isa());
-        let network: Box<dyn Network> = match config {
-            Config::Mixer(config) => {
-                Box::new(Mixer::load(*config, Mixer::find(file, name, config)?, gelu, isa)?)
-            }
-            Config::RepMlpNet(config) => {
-                let (weights, stored) = RepMlpNet::find(file, name, config)?;
-                let forms = (stored, self.form.unwrap_or(Form::Deploy));
-                Box::new(RepMlpNet::load(config.clone(), weights, forms, gelu, isa)?)
-            }
-        };
+        let architecture = config.architecture();
+        let stored = architecture.find(file, name)?;
+        let (usual, form) = (stored.gelu(), self.form.unwrap_or(Form::Deploy));
+        let network = architecture.load(stored, form, self.activation(usual), self.ctx.isa())?;
         let mut model = self.model(name, network, preprocess, usual);
         model.describe(file.metadata());
         Ok(model)
@@ -197,59 +175,36 @@ impl Loader {
 }
 
 /// The model whose tensors a file has, by their names and shapes; no tensor is read. Its
-/// [`classes`](ModelInfo::classes) are those of the file's head.
+/// [`classes`](ModelInfo::classes) are those of the file's head. Of two models of the same sizes, a ViT and
+/// a DeiT, it is the ViT, unless timm's `config.json` beside the file names the other one.
 ///
 /// # Errors
 /// [`ModelError::Undetected`] if the sizes are those of none of [`registry::models`],
 /// [`ModelError::Mismatch`] if they are one's, and the tensors are not exactly those.
 pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
     let undetected = |reason| ModelError::Undetected { path: file.path().to_owned(), reason };
-    let config = if repmlp::recognised(file) {
-        repmlp::detect(file).map(Config::RepMlpNet)
-    } else {
-        Mixer::detect(file).map(Config::Mixer)
+    let config = architecture::detect(file).map_err(undetected)?;
+    let mut same = registry::models().iter().filter(|model| model.config.is(&config));
+    let first = same.next().ok_or_else(|| undetected(config.architecture().describe()))?;
+    let found = match same.find_map(|model| is_named(model, file).transpose()) {
+        Some(model) => model?,
+        None => first,
     };
-    let config = config.map_err(undetected)?;
-    let found = registry::models().iter().find(|model| model.config.is(&config));
-    let found = found.ok_or_else(|| undetected(description(&config)))?;
-    let classes = match &found.config {
-        Config::Mixer(config) => Mixer::compare(file, found.name, config)?,
-        Config::RepMlpNet(config) => RepMlpNet::compare(file, found.name, config)?,
-    };
+    let classes = found.config.architecture().compare(file, found.name)?;
     Ok(ModelInfo { classes, ..found.clone() })
+}
+
+/// The model, if timm's configuration beside a file says that it is the one.
+fn is_named<'m>(
+    model: &'m ModelInfo,
+    file: &Checkpoint,
+) -> Result<Option<&'m ModelInfo>, ModelError> {
+    let path = file.path().with_file_name("config.json");
+    let named = path.is_file() && TimmConfig::read_for(model.name, &path)?.is_some();
+    Ok(named.then_some(model))
 }
 
 /// The form of the tensors in a file, if they are of a model that has two; no tensor is read.
 pub fn form(file: &Checkpoint) -> Option<Form> {
     repmlp::recognised(file).then(|| repmlp::form(file))
-}
-
-/// The sizes that tell a family's models apart.
-fn description(config: &Config) -> String {
-    match config {
-        Config::Mixer(config) => format!(
-            "a Mixer with {} blocks of {} channels, {} tokens and patches of {}",
-            config.depth,
-            config.channels,
-            config.tokens(),
-            config.patch
-        ),
-        Config::RepMlpNet(config) => {
-            let RepMlpNetConfig { image: [height, width], image_channels, patch, .. } = config;
-            let stages = config.stages.iter().map(|stage| {
-                let RepMlpNetStage { channels, depth, share_sets } = stage;
-                format!("{depth} units of {channels} channels in {share_sets} share-sets")
-            });
-            let stages = stages.collect::<Vec<_>>().join(", ");
-            let kernels = match &config.kernels[..] {
-                [] => String::new(),
-                kernels => format!("kernels {kernels:?}, "),
-            };
-            format!(
-                "a RepMLPNet for images of {image_channels} x {height} x {width} in patches of {patch} \
-                 with stages of {stages}; {kernels}gates reduced {} times, perceptrons expanded {} times",
-                config.gate_reduction, config.ffn_expansion
-            )
-        }
-    }
 }

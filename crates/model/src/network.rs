@@ -8,17 +8,18 @@ use crate::ModelError;
 use crate::config::Form;
 
 /// A step of a model, after which its activations can be seen. Prints as `stem`,
-/// `blocks.3.mlp_tokens`, `blocks.3`, `norm`, `mean`, `head`; in a model of stages,
+/// `blocks.3.mlp_tokens`, `blocks.3`, `norm`, `mean`, `head`, with a part of a block named as in its
+/// checkpoints; in a model of stages,
 /// `stages.2.3.repmlp_block`, `stages.2.3`, `embeds.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Layer {
     /// The patch embedding.
     Stem,
-    /// The first half of a block, which mixes tokens.
-    Tokens(usize),
-    /// A block.
-    Block(usize),
+    /// A part of a block: the block's number, the part's name, and the kind of work that it is.
+    Part(usize, &'static str, Phase),
+    /// A block, and the kind of work that its last part is.
+    Block(usize, Phase),
     /// The first half of a unit, which mixes places: its stage and its number there.
     UnitTokens(usize, usize),
     /// A unit: its stage and its number there.
@@ -38,8 +39,9 @@ impl Layer {
     pub fn phase(self) -> Phase {
         match self {
             Layer::Stem | Layer::Embed(_) => Phase::Stem,
-            Layer::Tokens(_) | Layer::UnitTokens(..) => Phase::Tokens,
-            Layer::Block(_) | Layer::Unit(..) => Phase::Channels,
+            Layer::Part(_, _, phase) | Layer::Block(_, phase) => phase,
+            Layer::UnitTokens(..) => Phase::Tokens,
+            Layer::Unit(..) => Phase::Channels,
             Layer::Norm | Layer::Mean | Layer::Head => Phase::Head,
         }
     }
@@ -49,8 +51,8 @@ impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Layer::Stem => f.write_str("stem"),
-            Layer::Tokens(i) => write!(f, "blocks.{i}.mlp_tokens"),
-            Layer::Block(i) => write!(f, "blocks.{i}"),
+            Layer::Part(i, name, _) => write!(f, "blocks.{i}.{name}"),
+            Layer::Block(i, _) => write!(f, "blocks.{i}"),
             Layer::UnitTokens(stage, unit) => write!(f, "stages.{stage}.{unit}.repmlp_block"),
             Layer::Unit(stage, unit) => write!(f, "stages.{stage}.{unit}"),
             Layer::Embed(stage) => write!(f, "embeds.{stage}"),

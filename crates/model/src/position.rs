@@ -14,10 +14,6 @@
 ///
 /// `None` if `values` does not have the length of its shape, if there is nothing to read for a
 /// patch, or if there is not so much memory.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the models that store positions on a grid come to use it")
-)]
 pub(crate) fn interpolate(
     values: &[f32],
     channels: usize,

@@ -19,6 +19,8 @@ pub(crate) fn tensor(
     values: &mut Vec<f32>,
 ) -> Result<(), ModelError> {
     let (mean, bound) = match &spec.shape[..] {
+        _ if spec.name.ends_with(".alpha") => (1.0, 0.5),
+        _ if spec.name.ends_with(".beta") => (0.0, 0.1),
         [_, fan_in @ ..] if !fan_in.is_empty() => {
             (0.0, (3.0 / fan_in.iter().product::<usize>() as f32).sqrt())
         }
@@ -75,7 +77,8 @@ mod tests {
     fn tensor_of(name: &str, shape: &[usize], seed: u64, position: usize) -> Vec<f32> {
         let (name, file_name) = (name.to_owned(), name.to_owned());
         let shape = shape.to_vec();
-        let spec = Spec { name, shape, file_name, layout: Layout::Same, optional: false };
+        let spec =
+            Spec { name, shape, file_name, layout: Layout::Same, stored: None, optional: false };
         let mut values = vec![f32::NAN; 3];
         tensor(&spec, seed, position, &mut values).unwrap();
         values

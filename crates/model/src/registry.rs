@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 
 use crate::config::{Config, Form};
-use crate::mixer::MixerConfig;
+use crate::families::{
+    AttentionOnlyConfig, FfOnlyConfig, GMixerConfig, GmlpConfig, MixerConfig, ResMlpConfig,
+    VitConfig,
+};
 use crate::preprocess::{Color, Interpolation, Preprocess, Resize};
 use crate::repmlp::{RepMlpNetConfig, RepMlpNetStage};
+use crate::tokens::Trunk;
 use crate::{ModelError, embedded};
 
 /// What is known of a model without its weights.
@@ -58,16 +62,32 @@ impl ModelInfo {
     }
 }
 
-/// Preprocessing of the official Mixer checkpoints: values from −1 to 1.
-const MIXER_PREPROCESS: Preprocess = Preprocess {
-    size: [224, 224],
-    color: Color::Rgb,
-    resize: Resize::ShorterSide,
-    crop_fraction: 0.875,
-    interpolation: Interpolation::Bicubic,
-    mean: [0.5; 3],
-    std: [0.5; 3],
-};
+/// Mean and deviation that put values from −1 to 1.
+const CENTRED: [[f32; 3]; 2] = [[0.5; 3]; 2];
+/// Mean and deviation of the images of ImageNet.
+const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+
+/// Bicubic, to images of 224 × 224 that are this part of the shorter side.
+const fn imagenet_preprocess(crop_fraction: f64, [mean, std]: [[f32; 3]; 2]) -> Preprocess {
+    Preprocess {
+        size: [224, 224],
+        color: Color::Rgb,
+        resize: Resize::ShorterSide,
+        crop_fraction,
+        interpolation: Interpolation::Bicubic,
+        mean,
+        std,
+    }
+}
+
+const fn of_imagenet(
+    name: &'static str,
+    config: Config,
+    preprocess: Preprocess,
+    verified: &'static str,
+) -> ModelInfo {
+    ModelInfo { name, config, classes: 1000, preprocess, verified }
+}
 
 /// Preprocessing of the models trained on Fashion-MNIST; mean and deviation stand in their files.
 const FASHION_PREPROCESS: Preprocess = Preprocess {
@@ -81,8 +101,33 @@ const FASHION_PREPROCESS: Preprocess = Preprocess {
 };
 
 const fn mixer(name: &'static str, config: MixerConfig, verified: &'static str) -> ModelInfo {
-    let preprocess = MIXER_PREPROCESS;
-    ModelInfo { name, config: Config::Mixer(config), classes: 1000, preprocess, verified }
+    of_imagenet(name, Config::Mixer(config), imagenet_preprocess(0.875, CENTRED), verified)
+}
+
+const fn ff_only(name: &'static str, config: FfOnlyConfig, verified: &'static str) -> ModelInfo {
+    of_imagenet(name, Config::FfOnly(config), imagenet_preprocess(0.875, IMAGENET), verified)
+}
+
+const fn vit(name: &'static str, config: VitConfig, verified: &'static str) -> ModelInfo {
+    of_imagenet(name, Config::Vit(config), imagenet_preprocess(0.9, CENTRED), verified)
+}
+
+const fn deit(name: &'static str, config: VitConfig, verified: &'static str) -> ModelInfo {
+    of_imagenet(name, Config::Vit(config), imagenet_preprocess(0.9, IMAGENET), verified)
+}
+
+const fn resmlp(name: &'static str, config: ResMlpConfig, verified: &'static str) -> ModelInfo {
+    of_imagenet(name, Config::ResMlp(config), imagenet_preprocess(0.9, IMAGENET), verified)
+}
+
+const fn gmlp(name: &'static str, channels: usize, verified: &'static str) -> ModelInfo {
+    let config = Config::Gmlp(GmlpConfig::imagenet(channels));
+    of_imagenet(name, config, imagenet_preprocess(0.875, CENTRED), verified)
+}
+
+const fn gmixer(name: &'static str, depth: usize, verified: &'static str) -> ModelInfo {
+    let config = Config::GMixer(GMixerConfig::imagenet(depth));
+    of_imagenet(name, config, imagenet_preprocess(0.875, IMAGENET), verified)
 }
 
 /// Preprocessing of the official RepMLPNet evaluation: the shorter side to the crop's, no margin.
@@ -139,7 +184,10 @@ const PYTORCH: &str = "a PyTorch model of ours, on random weights";
 pub const DEFAULT: &str = "mixer_fashion";
 
 /// All models, by family and size.
-static MODELS: [ModelInfo; 15] = [
+static MODELS: [ModelInfo; 38] = [
+    ff_only("linear_tiny", FfOnlyConfig::imagenet(12, 16, 192), PYTORCH),
+    ff_only("linear_base", FfOnlyConfig::imagenet(12, 16, 768), SAME_CODE),
+    ff_only("linear_large", FfOnlyConfig::imagenet(24, 32, 1024), PYTORCH),
     mixer("mixer_s32_224", MixerConfig::imagenet(8, 32, 512), TIMM),
     mixer("mixer_s16_224", MixerConfig::imagenet(8, 16, 512), TIMM),
     mixer("mixer_b32_224", MixerConfig::imagenet(12, 32, 768), SAME_CODE),
@@ -153,16 +201,37 @@ static MODELS: [ModelInfo; 15] = [
     repmlpnet("repmlpnet_b256", 256, &REPMLPNET_B, PYTORCH),
     repmlpnet("repmlpnet_d256", 256, &REPMLPNET_D, PYTORCH),
     repmlpnet("repmlpnet_l256", 256, &REPMLPNET_L, PYTORCH),
+    vit("vit_base_patch16_224", VitConfig::imagenet(12, 16, 768), TIMM),
+    vit("vit_base_patch32_224", VitConfig::imagenet(12, 32, 768), TIMM),
+    vit("vit_large_patch16_224", VitConfig::imagenet(24, 16, 1024), TIMM),
+    vit("vit_large_patch32_224", VitConfig::imagenet(24, 32, 1024), TIMM),
+    deit("deit_tiny_patch16_224", VitConfig::imagenet(12, 16, 192), TIMM),
+    deit("deit_small_patch16_224", VitConfig::imagenet(12, 16, 384), TIMM),
+    deit("deit_base_patch16_224", VitConfig::imagenet(12, 16, 768), TIMM),
+    deit("deit_tiny_distilled_patch16_224", VitConfig::imagenet(12, 16, 192).distilled(), TIMM),
+    deit("deit_small_distilled_patch16_224", VitConfig::imagenet(12, 16, 384).distilled(), TIMM),
+    deit("deit_base_distilled_patch16_224", VitConfig::imagenet(12, 16, 768).distilled(), TIMM),
+    of_imagenet(
+        "attention_only_tiny",
+        Config::AttentionOnly(AttentionOnlyConfig::imagenet(12, 16, 192)),
+        imagenet_preprocess(0.875, IMAGENET),
+        PYTORCH,
+    ),
+    resmlp("resmlp_12_224", ResMlpConfig::imagenet(12, 16, 384), TIMM),
+    resmlp("resmlp_24_224", ResMlpConfig::imagenet(24, 16, 384), TIMM),
+    resmlp("resmlp_36_224", ResMlpConfig::imagenet(36, 16, 384), TIMM),
+    resmlp("resmlp_big_24_224", ResMlpConfig::imagenet(24, 8, 768), TIMM),
+    gmlp("gmlp_ti16_224", 128, TIMM),
+    gmlp("gmlp_s16_224", 256, TIMM),
+    gmlp("gmlp_b16_224", 512, TIMM),
+    gmixer("gmixer_12_224", 12, TIMM),
+    gmixer("gmixer_24_224", 24, TIMM),
     ModelInfo {
         name: DEFAULT,
         config: Config::Mixer(MixerConfig {
-            image: [28, 28],
-            image_channels: 1,
-            patch: 4,
-            channels: 80,
+            trunk: Trunk { image: [28, 28], image_channels: 1, patch: 4, channels: 80, depth: 4 },
             token_hidden: 40,
             channel_hidden: 320,
-            depth: 4,
         }),
         classes: 10,
         preprocess: FASHION_PREPROCESS,

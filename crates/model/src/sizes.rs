@@ -2,6 +2,11 @@
 
 /// The product, at most `u64::MAX`.
 pub(crate) fn product<const N: usize>(sizes: [usize; N]) -> u64 {
+    product_of(&sizes)
+}
+
+/// The product, at most `u64::MAX`.
+pub(crate) fn product_of(sizes: &[usize]) -> u64 {
     sizes.iter().fold(1, |product: u64, &size| product.saturating_mul(size as u64))
 }
 

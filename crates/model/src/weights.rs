@@ -21,6 +21,8 @@ pub(crate) struct Spec {
     pub file_name: String,
     /// How it is stored there.
     pub layout: Layout,
+    /// Its shape there, if it is another one than the layout says.
+    pub stored: Option<Vec<usize>>,
     /// A file may lack it, and its type does not matter: it is never read.
     pub optional: bool,
 }
@@ -38,6 +40,9 @@ pub(crate) enum Layout {
 
 impl Spec {
     fn file_shape(&self) -> Vec<usize> {
+        if let Some(stored) = &self.stored {
+            return stored.clone();
+        }
         match (self.layout, &self.shape[..]) {
             (Layout::Transposed, &[out, axis]) => vec![axis, out],
             (Layout::Hwio, &[out, channels, height, width]) => vec![height, width, channels, out],

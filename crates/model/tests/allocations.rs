@@ -4,14 +4,17 @@ mod common;
 #[path = "common/allocator.rs"]
 mod count;
 
-use mixfold_model::{Form, Loader, MixerConfig, Model, RepMlpNetConfig, registry};
+use mixfold_model::{Form, Loader, MixerConfig, Model, RepMlpNetConfig, Trunk, registry};
 
-use common::{GOLDEN, images, load, repmlpnet};
+use common::{GOLDEN, families, images, load, repmlpnet};
 
 /// 50 tokens: groups of 4 images, of which the last one of a batch is smaller. Small groups are cut
 /// into larger tasks than whole ones here, so that they need more memory.
-const CONFIG: MixerConfig =
-    MixerConfig { image: [20, 40], patch: 4, channels: 48, channel_hidden: 300, ..GOLDEN };
+const CONFIG: MixerConfig = MixerConfig {
+    trunk: Trunk { image: [20, 40], patch: 4, channels: 48, ..GOLDEN.trunk },
+    channel_hidden: 300,
+    ..GOLDEN
+};
 
 /// Maps of 60 and 15 places, groups of 5 images.
 fn repmlpnet_config() -> RepMlpNetConfig {
@@ -26,6 +29,7 @@ fn models(loader: &Loader) -> Vec<Model> {
         loader.embedded(registry::DEFAULT).unwrap(),
         repmlpnet::load(loader, &repmlpnet_config(), 7, Form::Deploy, 3),
     ];
+    models.extend(families::networks().iter().map(|network| network.load(loader)));
     for form in [Form::Train, Form::Deploy] {
         let loader = loader.clone().form(form);
         models.push(loader.embedded("repmlpnet_fashion").unwrap());

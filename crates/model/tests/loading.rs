@@ -4,20 +4,16 @@ mod common;
 #[path = "common/allocator.rs"]
 mod count;
 
-use mixfold_model::{Checkpoint, Form, Loader, MixerConfig, Preprocess, RepMlpNetConfig};
+use mixfold_model::{Checkpoint, Form, Loader, MixerConfig, Preprocess, RepMlpNetConfig, Trunk};
 use zip::CompressionMethod::{Deflated, Stored};
 
 use common::{files, repmlpnet};
 
 /// 4.6 million parameters, 18 MB, the largest tensor 1.5 MB.
 const CONFIG: MixerConfig = MixerConfig {
-    image: [96, 96],
-    image_channels: 3,
-    patch: 16,
-    channels: 352,
+    trunk: Trunk { image: [96, 96], image_channels: 3, patch: 16, channels: 352, depth: 5 },
     token_hidden: 176,
     channel_hidden: 1100,
-    depth: 5,
 };
 const CLASSES: usize = 1000;
 

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::RepMlpNetConfig;
 use super::names::{self, unit};
 use super::read::{Linear, Reader};
-use super::{RepMlpNet, RepMlpNetConfig};
+use crate::architecture::{Architecture, Stored};
 use crate::checkpoint::{Dtype, Tensor, write_safetensors};
 use crate::config::{Config, Form};
 use crate::weights::Weights;
@@ -111,9 +112,9 @@ pub(super) fn train_form<'a>(
     config: &RepMlpNetConfig,
 ) -> Result<Weights<'a>, ModelError> {
     let path = file.path().to_owned();
-    match RepMlpNet::find(file, model, config)? {
-        (weights, Form::Train) => Ok(weights),
-        (_, Form::Deploy) => Err(ModelError::AlreadyFolded { path }),
+    match config.find(file, model)? {
+        Stored { weights, form: Form::Train, .. } => Ok(weights),
+        Stored { form: Form::Deploy, .. } => Err(ModelError::AlreadyFolded { path }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! RepMLP (Ding et al., 2021 and 2022): fully connected layers over the places of a map, trained with
 //! convolutions beside them that are folded in afterwards.
 
+mod architecture;
 mod block;
 mod block_config;
 mod block_read;

@@ -70,7 +70,7 @@ impl Specs {
     pub(super) fn add(&mut self, name: String, shape: &[usize]) {
         let file_name = name.clone();
         let (shape, layout) = (shape.to_vec(), Layout::Same);
-        self.0.push(Spec { name, shape, file_name, layout, optional: false });
+        self.0.push(Spec { name, shape, file_name, layout, stored: None, optional: false });
     }
 
     pub(super) fn norm(&mut self, module: &str, channels: usize) {

@@ -23,13 +23,13 @@ use mixfold_mix::{Axes, AxisOp, Conv2dOp, mean_axis};
 use mixfold_simd::Isa;
 
 use super::RepMlpNetConfig;
-use super::names::{self, unit};
+use super::names::unit;
 use super::read::Reader;
 use super::unit::{Map, Unit};
+use crate::ModelError;
+use crate::architecture::Stored;
 use crate::config::Form;
 use crate::network::{Layer, Network, Observe, Phase, Workspace};
-use crate::weights::{Weights, check_blocks, compare};
-use crate::{Checkpoint, ModelError};
 
 /// A RepMLPNet with its weights packed.
 #[derive(Debug)]
@@ -44,60 +44,18 @@ pub(crate) struct RepMlpNet {
 }
 
 impl RepMlpNet {
-    /// The weights in a file and their form: all tensors of the configuration, with a head of any
-    /// size.
-    pub(crate) fn find<'a>(
-        file: &'a mut Checkpoint,
-        model: &str,
-        config: &RepMlpNetConfig,
-    ) -> Result<(Weights<'a>, Form), ModelError> {
-        config.check()?;
-        let units =
-            config.stages.iter().fold(0, |sum: usize, stage| sum.saturating_add(stage.depth));
-        check_blocks(file, units)?;
-        let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
-        if classes == 0 {
-            let path = file.path().display();
-            return Err(ModelError::Config(format!("{path}: the head has no class")));
-        }
-        let specs = names::specs(config, classes, form);
-        Ok((Weights::find(file, model, specs, false)?, form))
-    }
-
-    /// Compares the tensors of a file with those of the configuration; returns the classes of its
-    /// head.
-    pub(crate) fn compare(
-        file: &Checkpoint,
-        model: &str,
-        config: &RepMlpNetConfig,
-    ) -> Result<usize, ModelError> {
-        let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
-        let specs = names::specs(config, classes, form);
-        compare(file, &specs, false).into_result(file, model)?;
-        Ok(classes)
-    }
-
-    /// Weights drawn at random.
-    pub(crate) fn random(
-        config: &RepMlpNetConfig,
-        classes: usize,
-        form: Form,
-        seed: u64,
-    ) -> Weights<'static> {
-        Weights::random(names::specs(config, classes, form), seed)
-    }
-
-    /// Reads and packs weights of the form `stored`, to be run in the form `form`.
+    /// Reads and packs weights, to be run in this form.
     ///
     /// # Errors
     /// If the stored form is deploy and the other one train: the branches cannot be told apart again.
     pub(crate) fn load(
         config: RepMlpNetConfig,
-        mut weights: Weights<'_>,
-        (stored, form): (Form, Form),
+        stored: Stored<'_>,
+        form: Form,
         gelu: Activation,
         isa: Isa,
     ) -> Result<Self, ModelError> {
+        let Stored { mut weights, form: stored, .. } = stored;
         if (stored, form) == (Form::Deploy, Form::Train) {
             return Err(ModelError::Folded);
         }

@@ -3,11 +3,12 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
+pub(crate) mod families;
 pub(crate) mod files;
 pub(crate) mod repmlpnet;
 
 use mixfold_gemm::Context;
-use mixfold_model::{Gelu, Loader, MixerConfig, Model, Preprocess};
+use mixfold_model::{Gelu, Loader, MixerConfig, Model, Preprocess, Trunk};
 use mixfold_reference::activation::Activation;
 use mixfold_reference::{fill, mixer as reference};
 
@@ -15,14 +16,15 @@ use files::Tensor;
 
 /// A Mixer's sizes, small ones unless told otherwise: those of the golden vectors.
 pub(crate) const GOLDEN: MixerConfig = MixerConfig {
-    image: [16, 24],
-    image_channels: 3,
-    patch: 8,
-    channels: 6,
+    trunk: Trunk { image: [16, 24], image_channels: 3, patch: 8, channels: 6, depth: 2 },
     token_hidden: 3,
     channel_hidden: 12,
-    depth: 2,
 };
+
+/// Those with other sizes of the trunk.
+pub(crate) const fn golden(trunk: Trunk) -> MixerConfig {
+    MixerConfig { trunk, ..GOLDEN }
+}
 
 /// The same sizes for the reference.
 pub(crate) fn reference_config(
@@ -30,16 +32,16 @@ pub(crate) fn reference_config(
     classes: usize,
     gelu: Gelu,
 ) -> reference::MixerConfig {
-    let &MixerConfig { image: [height, width], patch, channels, .. } = config;
+    let Trunk { image: [height, width], image_channels, patch, channels, depth } = config.trunk;
     reference::MixerConfig {
         height,
         width,
-        in_channels: config.image_channels,
+        in_channels: image_channels,
         patch,
         channels,
         token_hidden: config.token_hidden,
         channel_hidden: config.channel_hidden,
-        depth: config.depth,
+        depth,
         classes,
         eps: 1e-6,
         activation: match gelu {

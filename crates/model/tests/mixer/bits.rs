@@ -1,21 +1,14 @@
 //! The same bits, whatever runs and however images are put together.
 
 use mixfold_gemm::Context;
-use mixfold_model::{Layer, Loader, MixerConfig, Model};
+use mixfold_model::{Layer, Loader, MixerConfig, Model, Trunk};
 
 use crate::common::{Case, contexts, images, load, logits};
 
 const fn config(image: [usize; 2], patch: usize, channels: usize, hidden: usize) -> MixerConfig {
     let (token_hidden, channel_hidden) = (hidden, 2 * hidden + 1);
-    MixerConfig {
-        image,
-        image_channels: 2,
-        patch,
-        channels,
-        token_hidden,
-        channel_hidden,
-        depth: 2,
-    }
+    let trunk = Trunk { image, image_channels: 2, patch, channels, depth: 2 };
+    MixerConfig { trunk, token_hidden, channel_hidden }
 }
 
 /// One token, so that many images go together; few tokens, so that some do; so many that each image

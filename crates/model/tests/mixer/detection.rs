@@ -1,6 +1,8 @@
 //! Which model a file is of, from its table of contents.
 
-use mixfold_model::{Checkpoint, Config, MixerConfig, ModelError, ModelInfo, detect, registry};
+use mixfold_model::{
+    Checkpoint, Config, MixerConfig, ModelError, ModelInfo, Trunk, detect, registry,
+};
 use tempfile::TempDir;
 
 use crate::common;
@@ -10,15 +12,15 @@ type Shapes = Vec<(String, Vec<usize>)>;
 
 /// Names and shapes of a Mixer as timm has them, from the paper's formulas.
 fn shapes(config: &MixerConfig, classes: usize) -> Shapes {
-    let &MixerConfig { image: [height, width], patch, channels, .. } = config;
+    let Trunk { image: [height, width], image_channels, patch, channels, depth } = config.trunk;
     let tokens = (height / patch) * (width / patch);
     let mut shapes = Vec::new();
     let mut layer = |name: String, weight: &[usize]| {
         shapes.push((format!("{name}.weight"), weight.to_vec()));
         shapes.push((format!("{name}.bias"), vec![weight[0]]));
     };
-    layer("stem.proj".into(), &[channels, config.image_channels, patch, patch]);
-    for i in 0..config.depth {
+    layer("stem.proj".into(), &[channels, image_channels, patch, patch]);
+    for i in 0..depth {
         layer(format!("blocks.{i}.norm1"), &[channels]);
         layer(format!("blocks.{i}.mlp_tokens.fc1"), &[config.token_hidden, tokens]);
         layer(format!("blocks.{i}.mlp_tokens.fc2"), &[tokens, config.token_hidden]);

@@ -1,7 +1,7 @@
 //! Models of other libraries with stored outputs, and the reference in f64.
 
 use mixfold_gemm::Context;
-use mixfold_model::{Checkpoint, Gelu, Loader, MixerConfig, Preprocess};
+use mixfold_model::{Checkpoint, Gelu, Loader, MixerConfig, Preprocess, Trunk};
 use mixfold_reference::{Real, mixer as reference};
 
 use crate::common::files::{fixture, flax_name, permute};
@@ -28,13 +28,9 @@ fn timm() -> Fixture {
     let mut io = Checkpoint::open(fixture("timm_mixer_small_io.safetensors")).unwrap();
     let ((shape, images), (_, logits)) = (read(&mut io, "x"), read(&mut io, "y"));
     let config = MixerConfig {
-        image: [32, 32],
-        image_channels: 3,
-        patch: 4,
-        channels: 32,
+        trunk: Trunk { image: [32, 32], image_channels: 3, patch: 4, channels: 32, depth: 2 },
         token_hidden: 16,
         channel_hidden: 128,
-        depth: 2,
     };
     let weights = "timm_mixer_small.safetensors";
     Fixture { weights, config, gelu: Gelu::Erf, batch: shape[0], images, logits }
@@ -48,13 +44,9 @@ fn flax() -> Fixture {
     let (shape, images) = permute(&shape, &images, &[0, 3, 1, 2]);
     assert_eq!(shape[1..], [3, 64, 96]);
     let config = MixerConfig {
-        image: [64, 96],
-        image_channels: 3,
-        patch: 16,
-        channels: 64,
+        trunk: Trunk { image: [64, 96], image_channels: 3, patch: 16, channels: 64, depth: 2 },
         token_hidden: 32,
         channel_hidden: 256,
-        depth: 2,
     };
     Fixture {
         weights: "flax_mixer_tiny.npz",

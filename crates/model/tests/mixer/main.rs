@@ -9,6 +9,5 @@ mod detection;
 mod fixtures;
 mod golden;
 mod mismatch;
-mod registry;
 mod runs;
 mod top;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use mixfold_model::checkpoint::Dtype;
 use mixfold_model::{
-    Checkpoint, CheckpointError, Loader, Mismatch, Misshapen, Model, ModelError, Preprocess,
-    registry,
+    Checkpoint, CheckpointError, Config, Form, Loader, Mismatch, Misshapen, Model, ModelError,
+    Preprocess, registry,
 };
 use zip::CompressionMethod::Stored;
 
@@ -140,7 +140,7 @@ fn another_number_of_classes_is_no_difference() {
         files::safetensors(&path, &tensors(&GOLDEN, classes));
         let mut model = load(&path).unwrap();
         assert_eq!(model.classes(), classes);
-        assert_eq!(model.parameters(), GOLDEN.parameters(classes));
+        assert_eq!(model.parameters(), Config::from(GOLDEN).parameters(classes, Form::Deploy));
         assert_eq!(model.labels(), None);
         assert_eq!(model.label(0), "class 0");
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mixfold_gemm::{Context, Pool};
-use mixfold_model::{Images, Loader, MixerConfig, ModelError, Preprocess};
+use mixfold_model::{Images, Loader, MixerConfig, ModelError, Preprocess, Trunk};
 
-use crate::common::{self, GOLDEN, files, images, load, logits};
+use crate::common::{self, GOLDEN, files, golden, images, load, logits};
 
 #[test]
 fn slices_of_another_length_are_refused_and_nothing_is_written() {
@@ -90,15 +90,18 @@ fn sizes_that_cannot_run_are_refused_before_the_file_is_looked_at() {
         loader.load_config("test", config, Preprocess::IMAGENET, &path).map(|_| ()).unwrap_err()
     };
     for (config, reason) in [
-        (MixerConfig { patch: 0, ..GOLDEN }, "patches of 0 x 0"),
-        (MixerConfig { patch: 7, ..GOLDEN }, "patches of 7 x 7 do not fill images of 16 x 24"),
-        (MixerConfig { image: [0, 24], ..GOLDEN }, "images of 0 x 24"),
-        (MixerConfig { image: [16, 28], ..GOLDEN }, "images of 16 x 28"),
-        (MixerConfig { image_channels: 0, ..GOLDEN }, "images without channels"),
-        (MixerConfig { channels: 0, ..GOLDEN }, "0 channels"),
-        (MixerConfig { channels: 1, ..GOLDEN }, "1 channels"),
-        (MixerConfig { depth: 1001, ..GOLDEN }, "1001 blocks"),
-        (MixerConfig { depth: usize::MAX, ..GOLDEN }, "has 30 tensors"),
+        (golden(Trunk { patch: 0, ..GOLDEN.trunk }), "patches of 0 x 0"),
+        (
+            golden(Trunk { patch: 7, ..GOLDEN.trunk }),
+            "patches of 7 x 7 do not fill images of 16 x 24",
+        ),
+        (golden(Trunk { image: [0, 24], ..GOLDEN.trunk }), "images of 0 x 24"),
+        (golden(Trunk { image: [16, 28], ..GOLDEN.trunk }), "images of 16 x 28"),
+        (golden(Trunk { image_channels: 0, ..GOLDEN.trunk }), "images without channels"),
+        (golden(Trunk { channels: 0, ..GOLDEN.trunk }), "0 channels"),
+        (golden(Trunk { channels: 1, ..GOLDEN.trunk }), "1 channels"),
+        (golden(Trunk { depth: 1001, ..GOLDEN.trunk }), "1001 blocks"),
+        (golden(Trunk { depth: usize::MAX, ..GOLDEN.trunk }), "has 30 tensors"),
     ] {
         let error = load(config);
         assert!(matches!(error, ModelError::Config(_)), "{error}");
@@ -106,10 +109,13 @@ fn sizes_that_cannot_run_are_refused_before_the_file_is_looked_at() {
     }
     let huge = 1 << (usize::BITS - 2);
     for config in [
-        MixerConfig { image: [huge, huge], patch: 1, ..GOLDEN },
-        MixerConfig { image: [huge, huge], patch: huge, ..GOLDEN },
-        MixerConfig { channels: huge, channel_hidden: huge, ..GOLDEN },
-        MixerConfig { image_channels: huge, token_hidden: usize::MAX, ..GOLDEN },
+        golden(Trunk { image: [huge, huge], patch: 1, ..GOLDEN.trunk }),
+        golden(Trunk { image: [huge, huge], patch: huge, ..GOLDEN.trunk }),
+        MixerConfig { channel_hidden: huge, ..golden(Trunk { channels: huge, ..GOLDEN.trunk }) },
+        MixerConfig {
+            token_hidden: usize::MAX,
+            ..golden(Trunk { image_channels: huge, ..GOLDEN.trunk })
+        },
     ] {
         assert!(matches!(load(config), ModelError::Mismatch { .. }), "{config:?}");
     }
@@ -119,7 +125,7 @@ fn sizes_that_cannot_run_are_refused_before_the_file_is_looked_at() {
 #[test]
 fn empty_parts() {
     for config in [
-        MixerConfig { depth: 0, ..GOLDEN },
+        golden(Trunk { depth: 0, ..GOLDEN.trunk }),
         MixerConfig { token_hidden: 0, ..GOLDEN },
         MixerConfig { channel_hidden: 0, ..GOLDEN },
     ] {
@@ -158,8 +164,9 @@ fn a_pool_may_change_between_plan_and_run() {
     let workers = Arc::new(AtomicUsize::new(1));
     let ctx = Context::new().with_pool(Changing(workers.clone()));
     // One image goes alone; three go together.
-    let config = MixerConfig { image: [16, 16], patch: 2, ..GOLDEN };
-    for config in [config, MixerConfig { image: [32, 32], ..config }] {
+    let trunk = Trunk { image: [16, 16], patch: 2, ..GOLDEN.trunk };
+    let config = golden(trunk);
+    for config in [config, golden(Trunk { image: [32, 32], ..trunk })] {
         let model = load(&Loader::new().context(ctx.clone()), config, 3);
         let images = images(&model, 8);
         workers.store(1, Ordering::Relaxed);

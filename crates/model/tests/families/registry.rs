@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 
 use mixfold_model::preprocess::Color;
-use mixfold_model::{Config, Form, Loader, MixerConfig, Phase, registry};
+use mixfold_model::{
+    AttentionOnlyConfig, Config, FfOnlyConfig, Form, GMixerConfig, GmlpConfig, Loader, MixerConfig,
+    Phase, ResMlpConfig, Trunk, VitConfig, registry,
+};
 
 /// Name, depth, patch, channels, tokens; parameters without and with a head of 1000 classes, as the
 /// official models have them; multiply-adds of one image in millions.
@@ -23,14 +26,17 @@ fn sizes_of_the_paper() {
         let model = registry::model(name).unwrap();
         let Config::Mixer(config) = &model.config else { panic!("{name}") };
         assert_eq!(
-            (config.depth, config.patch, config.channels),
+            (config.trunk.depth, config.trunk.patch, config.trunk.channels),
             (depth, patch, channels),
             "{name}"
         );
         assert_eq!(config.tokens(), tokens, "{name}");
         assert_eq!((config.token_hidden, config.channel_hidden), (channels / 2, 4 * channels));
-        assert_eq!((config.image, config.image_channels, model.classes), ([224, 224], 3, 1000));
-        assert_eq!(config.parameters(0), body, "{name}");
+        assert_eq!(
+            (config.trunk.image, config.trunk.image_channels, model.classes),
+            ([224, 224], 3, 1000)
+        );
+        assert_eq!(model.config.parameters(0, Form::Deploy), body, "{name}");
         assert_eq!(model.parameters(), whole, "{name}");
         let error = (model.macs() as f64 / (macs * 1e6) - 1.0).abs();
         assert!(error < 1e-3, "{name}: {} multiply-adds", model.macs());
@@ -60,7 +66,45 @@ fn sizes_of_the_official_repmlpnets() {
             assert!(error.abs() <= 0.05, "{name}: {found} multiply-adds, not {millions} millions");
         }
     }
-    assert_eq!(registry::models().len(), TABLE.len() + REPMLPNETS.len() + 2);
+    assert_eq!(registry::models().len(), TABLE.len() + REPMLPNETS.len() + OTHERS.len() + 2);
+}
+
+/// Name, parameters as the official models have them, multiply-adds of one image in millions.
+const OTHERS: [(&str, u64, f64); 23] = [
+    ("linear_tiny", 7_676_332, 1442.0),
+    ("linear_base", 61_943_020, 14_132.0),
+    ("linear_large", 206_363_576, 10_713.0),
+    ("attention_only_tiny", 4_039_360, 1088.5),
+    ("vit_base_patch16_224", 86_567_656, 17_564.0),
+    ("vit_base_patch32_224", 88_224_232, 4408.0),
+    ("vit_large_patch16_224", 304_326_632, 61_555.0),
+    ("vit_large_patch32_224", 306_535_400, 15_378.0),
+    ("deit_tiny_patch16_224", 5_717_416, 1254.0),
+    ("deit_small_patch16_224", 22_050_664, 4599.0),
+    ("deit_base_patch16_224", 86_567_656, 17_564.0),
+    ("deit_tiny_distilled_patch16_224", 5_910_800, 1254.0),
+    ("deit_small_distilled_patch16_224", 22_436_432, 4599.0),
+    ("deit_base_distilled_patch16_224", 87_338_192, 17_564.0),
+    ("resmlp_12_224", 15_350_872, 3010.0),
+    ("resmlp_24_224", 30_020_680, 5960.0),
+    ("resmlp_36_224", 44_690_488, 8910.0),
+    ("resmlp_big_24_224", 129_138_280, 100_200.0),
+    ("gmlp_ti16_224", 5_867_328, 1329.0),
+    ("gmlp_s16_224", 19_422_656, 4392.0),
+    ("gmlp_b16_224", 73_075_392, 15_720.0),
+    ("gmixer_12_224", 12_701_080, 2659.0),
+    ("gmixer_24_224", 24_721_096, 5260.0),
+];
+
+#[test]
+fn sizes_of_the_other_families() {
+    for (name, parameters, macs) in OTHERS {
+        let model = registry::model(name).unwrap();
+        assert_eq!(model.parameters(), parameters, "{name}");
+        // A distillation token is one of 198.
+        let error = (model.macs() as f64 / (macs * 1e6) - 1.0).abs();
+        assert!(error < 0.006, "{name}: {} multiply-adds", model.macs());
+    }
 }
 
 #[test]
@@ -83,12 +127,17 @@ fn names_are_unique_and_found() {
     }
 }
 
-/// Configurations are distinct, or a file would be of two models.
+/// Configurations are distinct, or a file would be of two models: but for a DeiT of the size of a ViT.
 #[test]
 fn configurations_are_unique() {
     let models = registry::models();
     for (i, model) in models.iter().enumerate() {
-        assert!(models[i + 1..].iter().all(|other| other.config != model.config), "{}", model.name);
+        let same = models[i + 1..].iter().filter(|other| other.config == model.config);
+        let same: Vec<_> = same.map(|other| other.name).collect();
+        match model.name {
+            "vit_base_patch16_224" => assert_eq!(same, ["deit_base_patch16_224"]),
+            name => assert_eq!(same, [""; 0], "{name}"),
+        }
     }
 }
 
@@ -109,17 +158,21 @@ fn a_model_knows_what_its_registration_says() {
 #[test]
 fn counts_saturate() {
     let huge = usize::MAX;
-    let config = MixerConfig {
-        image: [huge, huge],
-        image_channels: huge,
-        patch: 1,
-        channels: huge,
-        token_hidden: huge,
-        channel_hidden: huge,
-        depth: huge,
-    };
-    assert_eq!(config.tokens(), huge);
-    assert_eq!((config.parameters(huge), config.macs(huge)), (u64::MAX, u64::MAX));
-    let no_patch = MixerConfig { patch: 0, ..config };
-    assert_eq!(no_patch.tokens(), 0);
+    let trunk =
+        Trunk { image: [huge, huge], image_channels: huge, patch: 1, channels: huge, depth: huge };
+    assert_eq!((trunk.patches(), Trunk { patch: 0, ..trunk }.patches()), (huge, 0));
+    let (hidden, heads, grid) = (huge, huge, [huge, huge]);
+    let (token_hidden, channel_hidden) = (huge, huge);
+    for config in [
+        Config::from(MixerConfig { trunk, token_hidden, channel_hidden }),
+        FfOnlyConfig { trunk, token_hidden, channel_hidden, grid }.into(),
+        AttentionOnlyConfig { trunk, heads, grid }.into(),
+        VitConfig { trunk, heads, hidden, distilled: true }.into(),
+        ResMlpConfig { trunk, hidden }.into(),
+        GmlpConfig { trunk, hidden }.into(),
+        GMixerConfig { trunk, token_hidden, channel_hidden }.into(),
+    ] {
+        let counts = (config.parameters(huge, Form::Deploy), config.macs(huge, Form::Deploy));
+        assert_eq!(counts, (u64::MAX, u64::MAX), "{config:?}");
+    }
 }

@@ -1,0 +1,192 @@
+//! What loading asks of a model's sizes, whatever its family.
+
+use mixfold_gemm::Activation;
+use mixfold_simd::Isa;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{Config, Form};
+use crate::families::{
+    AttentionOnlyConfig, FfOnlyConfig, GMixerConfig, GmlpConfig, MixerConfig, ResMlpConfig,
+    VitConfig,
+};
+use crate::network::{Network, Phase};
+use crate::repmlp;
+use crate::sizes::sum;
+use crate::tokens::{self, Found, Names, TokenFamily, TokenNet};
+use crate::weights::{Weights, check_blocks, compare};
+use crate::{Gelu, ModelError};
+
+/// Weights that are all there and of the right shapes.
+#[derive(Debug)]
+pub(crate) struct Stored<'a> {
+    pub weights: Weights<'a>,
+    /// The form of a model that has two.
+    pub form: Form,
+    /// Whose names they have.
+    pub names: Names,
+}
+
+impl Stored<'_> {
+    /// The GELU that goes with the names.
+    pub(crate) fn gelu(&self) -> Gelu {
+        match self.names {
+            Names::Flax | Names::LegacyFlax => Gelu::Tanh,
+            Names::Usual | Names::Facebook => Gelu::Erf,
+        }
+    }
+}
+
+/// The sizes of a model, and what its family makes of them.
+pub(crate) trait Architecture {
+    /// The paper's name.
+    fn family(&self) -> &'static str;
+    /// Channels, height and width of the images.
+    fn input(&self) -> [usize; 3];
+    /// The forms that the weights can have, none if there is but one.
+    fn forms(&self) -> &'static [Form];
+    /// See [`Config::parameters`].
+    fn parameters(&self, classes: usize, form: Form) -> u64;
+    /// See [`Config::macs`].
+    fn macs(&self, classes: usize, form: Form) -> u64;
+    /// The sizes that tell the family's models apart.
+    fn describe(&self) -> String;
+    /// The weights in a file: all tensors of the configuration, with a head of any size.
+    fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError>;
+    /// Compares the tensors of a file with those of the configuration; returns the classes of its
+    /// head.
+    fn compare(&self, file: &Checkpoint, model: &str) -> Result<usize, ModelError>;
+    /// Weights drawn at random.
+    fn random(&self, classes: usize, form: Form, seed: u64) -> Stored<'static>;
+    /// Reads and packs weights, tensor by tensor, to be run in this form.
+    fn load(
+        &self,
+        stored: Stored<'_>,
+        form: Form,
+        gelu: Activation,
+        isa: Isa,
+    ) -> Result<Box<dyn Network>, ModelError>;
+}
+
+impl Config {
+    pub(crate) fn architecture(&self) -> &dyn Architecture {
+        match self {
+            Config::FfOnly(config) => config,
+            Config::AttentionOnly(config) => config,
+            Config::Mixer(config) => config,
+            Config::RepMlpNet(config) => config,
+            Config::Vit(config) => config,
+            Config::ResMlp(config) => config,
+            Config::Gmlp(config) => config,
+            Config::GMixer(config) => config,
+        }
+    }
+}
+
+/// The sizes that the tensors of a file have, or why none; nothing if they are not called like those of
+/// one family.
+type Detect = fn(&Checkpoint) -> Option<Result<Config, String>>;
+
+const FAMILIES: [Detect; 8] = [
+    detect_repmlpnet,
+    detect_tokens::<FfOnlyConfig>,
+    detect_tokens::<AttentionOnlyConfig>,
+    detect_tokens::<VitConfig>,
+    detect_tokens::<ResMlpConfig>,
+    detect_tokens::<GmlpConfig>,
+    detect_tokens::<GMixerConfig>,
+    detect_tokens::<MixerConfig>,
+];
+
+/// The sizes that the tensors of a file have, or why there are none.
+pub(crate) fn detect(file: &Checkpoint) -> Result<Config, String> {
+    let unknown = || Err("its tensors are not named like those of any family".to_owned());
+    FAMILIES.iter().find_map(|detect| detect(file)).unwrap_or_else(unknown)
+}
+
+fn detect_repmlpnet(file: &Checkpoint) -> Option<Result<Config, String>> {
+    repmlp::recognised(file).then(|| repmlp::detect(file).map(Config::RepMlpNet))
+}
+
+fn detect_tokens<F: TokenFamily>(file: &Checkpoint) -> Option<Result<Config, String>> {
+    F::recognised(file).then(|| {
+        let names = names::<F>(file).ok_or("no stem")?;
+        F::detect(&Found { file, names, file_name: F::file_name }).map(F::into)
+    })
+}
+
+/// Whose names a file uses, told by the stem's.
+fn names<F: TokenFamily>(file: &Checkpoint) -> Option<Names> {
+    let stem = format!("{}.weight", F::STEM);
+    F::NAMES.iter().copied().find(|&names| file.entry(&F::file_name(names, &stem).0).is_some())
+}
+
+/// Whose names a file uses, and the classes of its head; the usual ones if it does not tell.
+fn names_and_classes<F: TokenFamily>(file: &Checkpoint) -> (Names, usize) {
+    let names = names::<F>(file).unwrap_or(F::NAMES[0]);
+    let head = file.entry(&F::file_name(names, "head.bias").0);
+    (names, head.map_or(1000, |head| head.elements()))
+}
+
+impl<F: TokenFamily> Architecture for F {
+    fn family(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn input(&self) -> [usize; 3] {
+        let [height, width] = self.trunk().image;
+        [self.trunk().image_channels, height, width]
+    }
+
+    fn forms(&self) -> &'static [Form] {
+        &[]
+    }
+
+    fn parameters(&self, classes: usize, _: Form) -> u64 {
+        tokens::parameters(self, classes)
+    }
+
+    fn macs(&self, classes: usize, _: Form) -> u64 {
+        sum(Phase::ALL.map(|phase| tokens::macs(self, classes, phase)))
+    }
+
+    fn describe(&self) -> String {
+        TokenFamily::describe(self)
+    }
+
+    fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {
+        self.trunk().check().and_then(|()| self.check()).map_err(ModelError::Config)?;
+        check_blocks(file, self.trunk().depth)?;
+        let (names, classes) = names_and_classes::<F>(file);
+        if classes == 0 {
+            let path = file.path().display();
+            return Err(ModelError::Config(format!("{path}: the head has no class")));
+        }
+        let specs = tokens::specs(self, names, classes);
+        let weights = Weights::find(file, model, specs, names.squeezes())?;
+        Ok(Stored { weights, form: Form::Deploy, names })
+    }
+
+    fn compare(&self, file: &Checkpoint, model: &str) -> Result<usize, ModelError> {
+        let (names, classes) = names_and_classes::<F>(file);
+        let specs = tokens::specs(self, names, classes);
+        compare(file, &specs, names.squeezes()).into_result(file, model)?;
+        Ok(classes)
+    }
+
+    fn random(&self, classes: usize, _: Form, seed: u64) -> Stored<'static> {
+        let names = F::NAMES[0];
+        let weights = Weights::random(tokens::specs(self, names, classes), seed);
+        Stored { weights, form: Form::Deploy, names }
+    }
+
+    fn load(
+        &self,
+        stored: Stored<'_>,
+        _: Form,
+        gelu: Activation,
+        isa: Isa,
+    ) -> Result<Box<dyn Network>, ModelError> {
+        let Stored { weights, names, .. } = stored;
+        Ok(Box::new(TokenNet::load(*self, weights, names, gelu, isa)?))
+    }
+}

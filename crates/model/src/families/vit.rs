@@ -1,0 +1,193 @@
+//! ViT (Dosovitskiy et al., *An Image is Worth 16x16 Words*, 2021) and DeiT (Touvron et al., *Training
+//! data-efficient image transformers & distillation through attention*, 2021).
+//!
+//! ```text
+//! x = (class token | patches(image) · W + b) + positions     [tokens, channels]
+//! depth times:
+//!     x = x + proj(attention(qkv(norm(x))))
+//!     x = x + W₂·gelu(W₁·norm(x) + b₁) + b₂                  along the channels
+//! logits = head(norm(x of the class token))
+//! ```
+//!
+//! A distilled DeiT has a second token with a head of its own; the logits are the mean of both heads'.
+
+use mixfold_mix::{Norm, PatchEmbed, Positions, SelfAttention, Side};
+
+use super::vit_names;
+use crate::ModelError;
+use crate::checkpoint::Checkpoint;
+use crate::network::Phase;
+use crate::sizes::{product, sum};
+use crate::tokens::{
+    Along, Attention, Found, Names, Part, Reader, Readout, Tensors, TokenFamily, Trunk,
+};
+use crate::weights::Layout;
+
+/// The sizes of a ViT or DeiT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VitConfig {
+    /// Images, patches, channels and number of blocks.
+    pub trunk: Trunk,
+    /// Heads of the attention.
+    pub heads: usize,
+    /// Hidden units of the perceptrons.
+    pub hidden: usize,
+    /// With a distillation token beside the class token.
+    pub distilled: bool,
+}
+
+impl VitConfig {
+    /// For 224 × 224 colour images, with heads of 64 channels.
+    pub const fn imagenet(depth: usize, patch: usize, channels: usize) -> Self {
+        let trunk = Trunk::imagenet(depth, patch, channels);
+        VitConfig { trunk, heads: channels / 64, hidden: 4 * channels, distilled: false }
+    }
+
+    /// The same with a distillation token.
+    pub const fn distilled(self) -> Self {
+        VitConfig { distilled: true, ..self }
+    }
+}
+
+impl TokenFamily for VitConfig {
+    const NAME: &'static str = "ViT";
+    const NAMES: &'static [Names] = &[Names::Usual, Names::Flax];
+    const STEM: &'static str = "patch_embed.proj";
+    const FIXED_SIZE: &'static str = "its position embedding is bound to the number of patches";
+    const PARTS: &'static [(&'static str, Phase)] =
+        &[("attn", Phase::Tokens), ("", Phase::Channels)];
+
+    fn trunk(&self) -> &Trunk {
+        &self.trunk
+    }
+
+    fn readout(&self) -> Readout {
+        Readout::Prefix(if self.distilled { 2 } else { 1 })
+    }
+
+    fn heads(&self) -> &'static [&'static str] {
+        if self.distilled { &["head", "head_dist"] } else { &["head"] }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        check_heads(self.heads, self.trunk.channels)
+    }
+
+    fn recognised(file: &Checkpoint) -> bool {
+        let has = |name| file.entry(name).is_some();
+        has("pos_embed") && has("blocks.0.attn.qkv.weight")
+            || has("Transformer/posembed_input/pos_embedding")
+    }
+
+    fn detect(found: &Found<'_>) -> Result<Self, String> {
+        let distilled = found.shape("dist_token").is_ok();
+        let positions = found.shape("pos_embed")?;
+        let &[_, tokens, channels] = &positions[..] else {
+            return Err("the position embedding is no sequence of vectors".into());
+        };
+        let patches = tokens.saturating_sub(if distilled { 2 } else { 1 });
+        let trunk = Trunk::detect(found, Self::STEM, patches, "norm1.bias")?;
+        let [hidden, _] = found.matrix("blocks.0.mlp.fc1.weight", "the perceptron")?;
+        // The usual names do not tell; all models have heads of 64 channels.
+        let heads = match (found.names, found.shape("blocks.0.attn.query.weight")) {
+            (Names::Flax, Ok(shape)) if shape.len() == 3 => shape[1],
+            _ => channels / 64,
+        };
+        Ok(VitConfig { trunk, heads, hidden, distilled })
+    }
+
+    fn describe(&self) -> String {
+        let distilled = if self.distilled { ", distilled" } else { "" };
+        format!("a ViT of {} and {} heads{distilled}", self.trunk.describe(), self.heads)
+    }
+
+    fn file_name(names: Names, name: &str) -> (String, Layout) {
+        vit_names::file_name(names, name)
+    }
+
+    fn stored(&self, names: Names, name: &str) -> Option<Vec<usize>> {
+        let width = self.trunk.channels.checked_div(self.heads).unwrap_or(0);
+        vit_names::stored(names, name, [self.trunk.channels, self.heads, width])
+    }
+
+    fn ends(&self, list: &mut Tensors) {
+        let channels = self.trunk.channels;
+        list.tensor("cls_token", &[1, 1, channels]);
+        if self.distilled {
+            list.tensor("dist_token", &[1, 1, channels]);
+        }
+        list.tensor("pos_embed", &[1, self.tokens(), channels]).layer("norm", &[channels]);
+    }
+
+    fn block_tensors(&self, block: &str, list: &mut Tensors) {
+        let channels = self.trunk.channels;
+        list.layer(format!("{block}.norm1"), &[channels]);
+        match list.names() {
+            Names::Flax => {
+                for part in vit_names::QKV {
+                    list.layer(format!("{block}.attn.{part}"), &[channels, channels]);
+                }
+            }
+            _ => {
+                list.layer(format!("{block}.attn.qkv"), &[channels.saturating_mul(3), channels]);
+            }
+        }
+        list.layer(format!("{block}.attn.proj"), &[channels, channels])
+            .layer(format!("{block}.norm2"), &[channels])
+            .mlp(&format!("{block}.mlp"), channels, self.hidden);
+    }
+
+    fn block_macs(&self) -> [u64; 2] {
+        let (tokens, channels) = (self.tokens(), self.trunk.channels);
+        let attention = product([2, tokens, tokens, channels]);
+        [
+            sum([product([4, tokens, channels, channels]), attention]),
+            product([2, tokens, channels, self.hidden]),
+        ]
+    }
+
+    fn stem(&self, read: &mut Reader<'_, '_>) -> Result<PatchEmbed, ModelError> {
+        let channels = self.trunk.channels;
+        let mut prefix = read.values("cls_token")?;
+        if self.distilled {
+            prefix.extend(read.values("dist_token")?);
+        }
+        let positions = read.values("pos_embed")?;
+        let (first, patches) = positions.split_at(self.readout().prefix() * channels);
+        for (token, position) in prefix.iter_mut().zip(first) {
+            *token += position;
+        }
+        let stem = read.stem(Self::STEM, &self.trunk)?;
+        Ok(stem.prefix(&prefix)?.positions(patches)?)
+    }
+
+    fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
+        let (block, gelu, isa) = (format!("blocks.{number}"), read.gelu, read.isa);
+        let norm1 = read.layer_norm(&format!("{block}.norm1"), Norm::layer_axis)?;
+        let modules: Vec<_> = match read.names {
+            Names::Flax => vit_names::QKV.iter().map(|p| format!("{block}.attn.{p}")).collect(),
+            _ => vec![format!("{block}.attn.qkv")],
+        };
+        let qkv = read.stacked(&modules, |qkv| qkv.norm(norm1)?.pack(isa, Side::Right))?;
+        let proj =
+            read.linear(&format!("{block}.attn.proj"), |proj| proj.pack(isa, Side::Right))?;
+        let attention = SelfAttention::new(self.heads, self.trunk.channels, Positions::Axis)?;
+        let norm2 = read.layer_norm(&format!("{block}.norm2"), Norm::layer_axis)?;
+        let mlp = read.perceptron(&format!("{block}.mlp"), |mlp| {
+            mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(isa, Side::Right)
+        })?;
+        Ok(vec![
+            Part::Attention(Attention { along: Along::Channels, qkv, attention, proj }.into()),
+            Part::Mix(Along::Channels, mlp),
+        ])
+    }
+}
+
+/// What is wrong with a number of heads, if anything is.
+pub(super) fn check_heads(heads: usize, channels: usize) -> Result<(), String> {
+    if heads > 0 && channels.is_multiple_of(heads) {
+        Ok(())
+    } else {
+        Err(format!("{heads} heads do not divide {channels} channels"))
+    }
+}

@@ -1,0 +1,53 @@
+//! What follows from the list of a network's tensors and from its sizes.
+
+use super::{Names, Tensors, TokenFamily};
+use crate::network::Phase;
+use crate::sizes::product;
+use crate::weights::Spec;
+
+/// The tensors before and behind the blocks, with heads of `classes`.
+fn ends<F: TokenFamily>(family: &F, names: Names, classes: usize) -> Tensors {
+    let trunk = family.trunk();
+    let mut list = Tensors::new(names);
+    list.layer(F::STEM, &[trunk.channels, trunk.image_channels, trunk.patch, trunk.patch]);
+    family.ends(&mut list);
+    for head in family.heads() {
+        list.layer(head, &[classes, trunk.channels]);
+    }
+    list
+}
+
+/// All tensors of a file with these names.
+pub(crate) fn specs<F: TokenFamily>(family: &F, names: Names, classes: usize) -> Vec<Spec> {
+    let mut list = ends(family, names, classes);
+    for i in 0..family.trunk().depth {
+        family.block_tensors(&format!("blocks.{i}"), &mut list);
+    }
+    let spec = |(name, shape): (String, Vec<usize>)| {
+        let (file_name, layout) = F::file_name(names, &name);
+        let stored = family.stored(names, &name);
+        Spec { name, shape, file_name, layout, stored, optional: false }
+    };
+    list.into_inner().into_iter().map(spec).collect()
+}
+
+/// Number of parameters, with heads of `classes`; `u64::MAX` if there are more.
+pub(crate) fn parameters<F: TokenFamily>(family: &F, classes: usize) -> u64 {
+    let mut block = Tensors::new(Names::Usual);
+    family.block_tensors("block", &mut block);
+    let blocks = block.elements().saturating_mul(family.trunk().depth as u64);
+    ends(family, Names::Usual, classes).elements().saturating_add(blocks)
+}
+
+/// Multiply-adds of convolutions, matrices and attention for one image in a phase, with heads of
+/// `classes`; `u64::MAX` if there are more.
+pub(crate) fn macs<F: TokenFamily>(family: &F, classes: usize, phase: Phase) -> u64 {
+    let [tokens, channels] = family.block_macs();
+    let trunk = family.trunk();
+    match phase {
+        Phase::Stem => trunk.stem_macs(),
+        Phase::Tokens => tokens.saturating_mul(trunk.depth as u64),
+        Phase::Channels => channels.saturating_mul(trunk.depth as u64),
+        Phase::Head => product([family.heads().len(), trunk.channels, classes]),
+    }
+}

@@ -1,0 +1,223 @@
+//! The parts of a block: each one or a few calls of `mix`.
+
+use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
+use mixfold_mix::{Axes, AxisOp, MixError, SelfAttention};
+
+use crate::ModelError;
+use crate::network::Workspace;
+
+/// An axis of the tokens' tensor `[batch, tokens, channels]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Along {
+    Tokens,
+    Channels,
+}
+
+/// A part of a block. `x` is `[batch, tokens, channels]`; `h` is `[batch, tokens, hidden]` and `u` and
+/// `v` the halves of its channels.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// `x = op(x)`
+    Mix(Along, AxisOp),
+    /// `x = x + proj(attention(qkv(x)))`
+    Attention(Box<Attention>),
+    /// `h = op(x)` along the channels
+    Expand(AxisOp),
+    /// `u = u ⊙ op(v)` along the tokens, with so many channels in each half
+    Gate(AxisOp, usize),
+    /// `x = x + op(u)` along the channels
+    Contract(AxisOp),
+    /// `r = x + op(x)` along the tokens, of the tokens that are read out alone: the last part of a
+    /// network that computes no others.
+    Read(AxisOp),
+}
+
+/// An attention with its matrices.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    /// The axis that `qkv` and `proj` go along; the positions that attend to each other are those of
+    /// the other one.
+    pub along: Along,
+    pub qkv: AxisOp,
+    pub attention: SelfAttention,
+    pub proj: AxisOp,
+}
+
+/// What a part has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    X,
+    /// With so many channels.
+    Hidden(usize),
+    Read,
+}
+
+/// The sizes of the tokens' tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub batch: usize,
+    pub tokens: usize,
+    pub channels: usize,
+}
+
+impl Shape {
+    pub(crate) fn axes(self, along: Along) -> Axes {
+        let Shape { batch, tokens, channels } = self;
+        match along {
+            Along::Tokens => Axes { outer: batch, axis: tokens, inner: channels },
+            Along::Channels => {
+                Axes { outer: batch.saturating_mul(tokens), axis: channels, inner: 1 }
+            }
+        }
+    }
+}
+
+/// The activations that parts work on.
+pub(crate) struct Activations<'a> {
+    pub x: &'a mut [f32],
+    pub hidden: &'a mut [f32],
+    pub attended: &'a mut [f32],
+    /// `[batch, tokens that are read out, channels]`
+    pub read: &'a mut [f32],
+}
+
+impl Part {
+    pub(crate) fn written(&self) -> Written {
+        match self {
+            Part::Mix(..) | Part::Attention(_) | Part::Contract(_) => Written::X,
+            Part::Expand(op) => Written::Hidden(op.out()),
+            &Part::Gate(_, half) => Written::Hidden(2 * half),
+            Part::Read(_) => Written::Read,
+        }
+    }
+
+    /// Elements of the hidden and attended activations.
+    pub(crate) fn lens(&self, shape: Shape) -> Result<[usize; 2], ModelError> {
+        Ok(match self {
+            Part::Attention(part) => {
+                let axes = shape.axes(part.along);
+                [axes.with_axis(part.qkv.out()).elements()?, axes.elements()?]
+            }
+            Part::Expand(op) => [shape.axes(Along::Channels).with_axis(op.out()).elements()?, 0],
+            _ => [0, 0],
+        })
+    }
+
+    /// The axes of what each operator reads.
+    fn operators(&self, shape: Shape) -> Vec<(&AxisOp, Axes)> {
+        match self {
+            Part::Mix(along, op) => vec![(op, shape.axes(*along))],
+            Part::Attention(part) => {
+                let axes = shape.axes(part.along);
+                vec![(&part.qkv, axes), (&part.proj, axes)]
+            }
+            Part::Expand(op) => vec![(op, shape.axes(Along::Channels))],
+            &Part::Gate(ref op, half) => {
+                vec![(op, Axes { inner: half, ..shape.axes(Along::Tokens) })]
+            }
+            Part::Contract(op) => vec![(op, shape.axes(Along::Channels).with_axis(op.axis()))],
+            Part::Read(op) => vec![(op, shape.axes(Along::Tokens))],
+        }
+    }
+
+    pub(crate) fn reserve(
+        &self,
+        workspace: &mut Workspace,
+        shape: Shape,
+        ctx: &Context,
+    ) -> Result<(), ModelError> {
+        for (op, axes) in self.operators(shape) {
+            workspace.reserve(op.scratch_len(axes, ctx)?)?;
+        }
+        if let Part::Attention(part) = self {
+            let axes = shape.axes(Along::Tokens);
+            workspace.reserve(part.attention.scratch_len(axes, ctx)?)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> usize {
+        let shape = Shape { batch: 0, tokens: 0, channels: 0 };
+        self.operators(shape).iter().map(|(op, _)| op.bytes()).sum()
+    }
+
+    pub(crate) fn apply(
+        &self,
+        activations: &mut Activations<'_>,
+        shape: Shape,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        let Activations { x, hidden, attended, read } = activations;
+        let channels = shape.axes(Along::Channels);
+        match self {
+            Part::Mix(along, op) => op.apply(x, shape.axes(*along), ctx, scratch),
+            Part::Attention(part) => {
+                let Attention { along, qkv, attention, proj } = &**part;
+                let axes = shape.axes(*along);
+                let hidden = &mut hidden[..axes.with_axis(qkv.out()).elements()?];
+                let attended = &mut attended[..axes.elements()?];
+                qkv.apply_to(x, hidden, axes, ctx, scratch)?;
+                attention.apply(hidden, attended, shape.axes(Along::Tokens), ctx, scratch)?;
+                let attended = matrix(attended, axes)?;
+                proj.apply_views(attended, matrix_mut(x, axes)?, Accum::Add, axes, ctx, scratch)
+            }
+            Part::Expand(op) => {
+                let hidden = &mut hidden[..channels.with_axis(op.out()).elements()?];
+                op.apply_to(x, hidden, channels, ctx, scratch)
+            }
+            &Part::Gate(ref op, half) => {
+                let axes = Axes { inner: half, ..shape.axes(Along::Tokens) };
+                let (u, v) = halves(hidden, channels.outer, half)?;
+                op.apply_views(v.as_ref(), u, Accum::Multiply, axes, ctx, scratch)
+            }
+            Part::Contract(op) => {
+                let (u, _) = halves(hidden, channels.outer, op.axis())?;
+                let axes = channels.with_axis(op.axis());
+                op.apply_views(u.as_ref(), matrix_mut(x, channels)?, Accum::Add, axes, ctx, scratch)
+            }
+            Part::Read(op) => {
+                let axes = shape.axes(Along::Tokens);
+                first_tokens(x, read, shape, op.out());
+                let read = matrix_mut(read, axes.with_axis(op.out()))?;
+                op.apply_views(matrix(x, axes)?, read, Accum::Add, axes, ctx, scratch)
+            }
+        }
+    }
+}
+
+/// Copies the first `count` tokens of each image.
+pub(crate) fn first_tokens(x: &[f32], read: &mut [f32], shape: Shape, count: usize) {
+    let images = x.chunks_exact((shape.tokens * shape.channels).max(1));
+    for (image, read) in images.zip(read.chunks_exact_mut((count * shape.channels).max(1))) {
+        read.copy_from_slice(&image[..read.len()]);
+    }
+}
+
+/// A tensor as operators see it: `[outer · axis, inner]`, or `[outer, axis]` where `inner` is 1.
+fn rows_and_columns(axes: Axes) -> (usize, usize) {
+    match axes {
+        Axes { outer, axis, inner: 1 } => (outer, axis),
+        Axes { outer, axis, inner } => (outer * axis, inner),
+    }
+}
+
+fn matrix(values: &[f32], axes: Axes) -> Result<MatRef<'_, f32>, MixError> {
+    let (rows, cols) = rows_and_columns(axes);
+    Ok(MatRef::row_major(values, rows, cols)?)
+}
+
+fn matrix_mut(values: &mut [f32], axes: Axes) -> Result<MatMut<'_, f32>, MixError> {
+    let (rows, cols) = rows_and_columns(axes);
+    Ok(MatMut::row_major(values, rows, cols)?)
+}
+
+/// The halves of the columns of a matrix.
+fn halves(
+    hidden: &mut [f32],
+    rows: usize,
+    half: usize,
+) -> Result<(MatMut<'_, f32>, MatMut<'_, f32>), MixError> {
+    Ok(MatMut::row_major(hidden, rows, 2 * half)?.split_cols(half))
+}

@@ -1,0 +1,11 @@
+//! Networks of tokens of every family, from file to logits.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accuracy;
+mod bits;
+mod detection;
+mod layers;
+mod mismatch;
+mod registry;
