@@ -174,7 +174,8 @@ fn bars(document: &Document<'_>) -> Vec<[f64; 4]> {
     for [x, y, w, h] in &rectangles {
         assert!(*x >= 0.0 && *y >= 0.0 && x + w <= width && y + h <= height, "{rectangles:?}");
     }
-    let is_bar = |&[_, _, w, h]: &[f64; 4]| (w, h) != (width, height) && w != h;
+    let others = [[width, height], [14.0; 2]];
+    let is_bar = |&[_, _, w, h]: &[f64; 4]| !others.contains(&[w, h]);
     rectangles.into_iter().filter(is_bar).collect()
 }
 

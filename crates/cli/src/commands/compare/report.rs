@@ -56,13 +56,17 @@ struct Batch {
 impl Batch {
     /// `first` are the seconds of the first model's runs in the same rounds.
     fn new(model: &Model, batch: usize, seconds: &[f64], first: &[f64], peak: f64) -> Self {
-        let mut ratios: Vec<_> =
-            first.iter().zip(seconds).map(|(first, own)| first / own).collect();
-        ratios.sort_by(f64::total_cmp);
         let speed = Speed::new(model, batch, seconds.to_vec(), peak);
         let latency_ms = 1e3 * batch as f64 / speed.images_per_s_median;
-        Batch { batch, speed, latency_ms, times_first: median(&ratios) }
+        Batch { batch, speed, latency_ms, times_first: times(first, seconds) }
     }
+}
+
+/// How many times as fast, where both have been measured in the same rounds: the median over them.
+fn times(first: &[f64], seconds: &[f64]) -> f64 {
+    let mut ratios: Vec<_> = first.iter().zip(seconds).map(|(first, own)| first / own).collect();
+    ratios.sort_by(f64::total_cmp);
+    median(&ratios)
 }
 
 impl Compared {
@@ -215,5 +219,16 @@ impl Comparison {
         let mut file = Replacement::begin(path).map_err(io)?;
         file.write_all(svg.as_bytes()).map_err(io)?;
         file.finish().map_err(io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        // 1/2, 2 and 3; the ratio of the medians is another one.
+        assert_eq!(times(&[1.0, 10.0, 3.0], &[2.0, 5.0, 1.0]), 2.0);
     }
 }
