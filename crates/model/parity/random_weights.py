@@ -16,17 +16,29 @@ INVISIBLE = {
 }
 """The kinds of tensors (see `kind_of`) that cannot show in the logits, and why."""
 
+INVISIBLE_IN_LAST = {"blocks.*.mlp2.fc2.bias", "blocks.*.attn_features.proj.bias"}
+"""Those that show only through the norms over tokens of later blocks: they add the same to all channels."""
+
 
 @torch.no_grad()
 def randomise(model: nn.Module, seed: int) -> None:
     """Overwrites all parameters; nothing stays 0, or nearly so, as several are when a training begins.
 
-    Matrices have unit gain, but 4 in the heads; those of queries and keys have √3, so that scores
-    have a standard deviation of about 3. Scales are about 1, biases and shifts 0.4; a gMLP's gates are
-    about 1, as in the beginning. Layer scales are about 1/4: in ResMLP nothing else keeps dozens of
-    blocks from magnifying activations. Tokens and their positions have unit size.
+    Matrices have unit gain, with these exceptions:
+
+    * 4 in the heads;
+    * √3 for queries and keys, so that scores have a standard deviation of about 3;
+    * 1/2 for the gates of a GLU, with biases of about 1: products of two equal factors would let single
+      channels grow from block to block, and with them every rounding;
+    * the matrices whose outputs are tokens have a part that is the same for all of these: it remains in
+      the mean over the tokens.
+
+    Scales are about 1, biases and shifts 0.4; a gMLP's gates are about 1, as in the beginning. Layer scales
+    are about 1/4: in ResMLP nothing else keeps dozens of blocks from magnifying activations. Tokens and
+    their positions have unit size.
     """
     generator = torch.Generator().manual_seed(seed)
+    gated = {f"{name}.fc1" for name, module in model.named_modules() if type(module).__name__ == "GluMlp"}
     for name, value in model.named_parameters():
         noise = torch.randn(value.shape, generator=generator)
         module, _, parameter = name.rpartition(".")
@@ -40,8 +52,16 @@ def randomise(model: nn.Module, seed: int) -> None:
                 noise *= 4
             elif module.endswith("qkv"):
                 noise[: 2 * len(noise) // 3] *= 3**0.5
+            elif module in gated:
+                noise[len(noise) // 2 :] /= 2
+            elif module.endswith(("mlp_tokens.fc2", "linear_tokens")):
+                noise = (noise + noise[:1]) / 2**0.5
         elif parameter in ("bias", "beta"):
-            noise = 0.4 * noise + (1 if module.endswith("gate.proj") else 0)
+            noise *= 0.4
+            if module.endswith("gate.proj"):
+                noise += 1
+            elif module in gated:
+                noise[len(noise) // 2 :] += 1
         value.copy_(noise)
 
 
@@ -71,6 +91,8 @@ def visibility(model: nn.Module, images: torch.Tensor, seed: int) -> dict[str, f
     logits = torch_logits(model, images)
     changes = {}
     for kind, values in kinds.items():
+        if kind in INVISIBLE_IN_LAST:
+            values = values[:-1]
         for part, value in parts(kind, values[generator.integers(len(values))]):
             kept = value.clone()
             value.zero_()
