@@ -16,8 +16,12 @@ INVISIBLE = {
 }
 """The kinds of tensors (see `kind_of`) that cannot show in the logits, and why."""
 
-INVISIBLE_IN_LAST = {"blocks.*.mlp2.fc2.bias", "blocks.*.attn_features.proj.bias"}
-"""Those that show only through the norms over tokens of later blocks: they add the same to all channels."""
+FAINT = {
+    "blocks.*.mlp2.fc2.bias",
+    "blocks.*.attn_features.qkv.bias[v]",
+    "blocks.*.attn_features.proj.bias",
+}
+"""Those that add the same to all channels and hence show only through the norms over tokens of later blocks."""
 
 
 @torch.no_grad()
@@ -27,7 +31,8 @@ def randomise(model: nn.Module, seed: int) -> None:
     Matrices have unit gain, with these exceptions:
 
     * 4 in the heads;
-    * √3 for queries and keys, so that scores have a standard deviation of about 3;
+    * √3 for queries and keys, so that scores have a standard deviation of about 3, and √5 over channels,
+      where what is the same for all of them is lost;
     * 1/2 for the gates of a GLU, with biases of about 1: products of two equal factors would let single
       channels grow from block to block, and with them every rounding;
     * the matrices whose outputs are tokens have a part that is the same for all of these: it remains in
@@ -51,7 +56,7 @@ def randomise(model: nn.Module, seed: int) -> None:
             if module.startswith("head"):
                 noise *= 4
             elif module.endswith("qkv"):
-                noise[: 2 * len(noise) // 3] *= 3**0.5
+                noise[: 2 * len(noise) // 3] *= (5 if module.endswith("attn_features.qkv") else 3) ** 0.5
             elif module in gated:
                 noise[len(noise) // 2 :] /= 2
             elif module.endswith(("mlp_tokens.fc2", "linear_tokens")):
@@ -82,26 +87,30 @@ def parts(kind: str, value: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
 def visibility(model: nn.Module, images: torch.Tensor, seed: int) -> dict[str, float]:
     """By how much, relative to the largest logit, the logits change without a tensor of each kind.
 
-    The tensor of a randomly chosen block is set to 0, and then restored.
+    The tensor of a randomly chosen block is set to 0, or those of all blocks if each of them is faint, and
+    then restored.
     """
     generator = np.random.default_rng(seed)
     kinds = {}
     for name, value in model.named_parameters():
-        kinds.setdefault(kind_of(name), []).append(value)
+        for kind, part in parts(kind_of(name), value):
+            kinds.setdefault(kind, []).append(part)
     logits = torch_logits(model, images)
     changes = {}
     for kind, values in kinds.items():
-        if kind in INVISIBLE_IN_LAST:
-            values = values[:-1]
-        for part, value in parts(kind, values[generator.integers(len(values))]):
-            kept = value.clone()
+        chosen = values if kind in FAINT else [values[generator.integers(len(values))]]
+        kept = [value.clone() for value in chosen]
+        for value in chosen:
             value.zero_()
-            changes[part] = relative_error(torch_logits(model, images), logits)
-            value.copy_(kept)
+        changes[kind] = relative_error(torch_logits(model, images), logits)
+        for value, before in zip(chosen, kept):
+            value.copy_(before)
     return changes
 
 
-def check(name: str, model: nn.Module, images: torch.Tensor, seed: int, tolerance: float) -> Iterator[Comparison]:
+def check(
+    name: str, model: nn.Module, images: torch.Tensor, seed: int, tolerance: float
+) -> Iterator[Comparison]:
     """Whether an error of the tolerance is far below the part of any tensor, and far above roundings.
 
     * visible: 100 tolerances, of which the smallest change without a tensor must be more;
@@ -113,6 +122,7 @@ def check(name: str, model: nn.Module, images: torch.Tensor, seed: int, toleranc
     least = min(visible, key=visible.get)
     print(f"{name}: of {len(visible)} kinds of tensors, {least} shows least: {visible[least]:.1e}")
     yield "visible", 100 * tolerance, visible[least]
-    yield "invisible", max((changes[kind] for kind in changes.keys() & INVISIBLE.keys()), default=0.0), tolerance
+    hidden = [change for kind, change in changes.items() if kind in INVISIBLE]
+    yield "invisible", max(hidden, default=0.0), tolerance
     exact = torch_logits(copy.deepcopy(model).double(), images.double())
     yield "rounding", relative_error(torch_logits(model, images), exact), tolerance / 10
