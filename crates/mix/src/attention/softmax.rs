@@ -8,7 +8,7 @@
 //! has weights of exp(−∞) = 0 until a finite one comes, and 0 / 0 if none does.
 
 use mixfold_gemm::TilesMut;
-use mixfold_simd::math::{Exp, Unary};
+use mixfold_simd::math::{ExpNonPositive, Unary};
 use mixfold_simd::{Kernel, Simd, Vector};
 
 /// Number of partial sums, the same on every instruction set.
@@ -62,7 +62,7 @@ impl Running<'_> {
         let lanes = S::F32::LANES;
         let places = self.sum.chunks_mut(lanes).zip(self.decay.chunks_mut(lanes));
         for ((sum, decay), added) in places.zip(self.added.chunks(lanes)) {
-            let by = Exp.apply(s, S::F32::from_slice(s, decay));
+            let by = ExpNonPositive.apply(s, S::F32::from_slice(s, decay));
             let total = S::F32::from_slice(s, sum).mul_add(by, S::F32::from_slice(s, added));
             by.write_to(decay);
             total.write_to(sum);
@@ -111,13 +111,13 @@ impl Kernel for Rows<'_> {
                 let (groups, rest) = part.as_chunks_mut::<PARTIAL_SUMS>();
                 for group in groups {
                     for (sum, x) in sums.iter_mut().zip(group.chunks_exact_mut(S::F32::LANES)) {
-                        let weight = Exp.apply(s, S::F32::from_slice(s, x) - shift);
+                        let weight = ExpNonPositive.apply(s, S::F32::from_slice(s, x) - shift);
                         weight.write_to(x);
                         *sum = *sum + weight;
                     }
                 }
                 for (sum, x) in sums.iter_mut().zip(rest.chunks_mut(S::F32::LANES)) {
-                    let weight = Exp.apply(s, tail(s, x) - shift);
+                    let weight = ExpNonPositive.apply(s, tail(s, x) - shift);
                     weight.write_to(x);
                     *sum = *sum + weight;
                 }
@@ -208,7 +208,7 @@ impl Kernel for Columns<'_> {
             let mut sum = S::F32::splat(s, 0.0);
             for row in scores.chunks_exact_mut(width) {
                 let x = &mut row[columns.clone()];
-                let weight = Exp.apply(s, S::F32::from_slice(s, x) - largest);
+                let weight = ExpNonPositive.apply(s, S::F32::from_slice(s, x) - largest);
                 weight.write_to(x);
                 sum = sum + weight;
             }

@@ -9,7 +9,7 @@ mod exp;
 mod gelu;
 mod sigmoid;
 
-pub use exp::Exp;
+pub use exp::{Exp, ExpNonPositive};
 pub use gelu::{GeluErf, GeluTanh};
 pub use sigmoid::{Sigmoid, Silu};
 
@@ -76,8 +76,9 @@ pub fn map<T: Element>(isa: Isa, f: impl Unary<T>, x: &mut [T]) {
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(s: S, coefficients: [f32; N], x: S::F32) -> S::F32 {
     let mut sum = S::F32::splat(s, coefficients[N - 1]);
-    for c in coefficients.into_iter().rev().skip(1) {
-        sum = sum.mul_add(x, S::F32::splat(s, c));
+    // By index: an iterator need not be inlined.
+    for i in 1..N {
+        sum = sum.mul_add(x, S::F32::splat(s, coefficients[N - 1 - i]));
     }
     sum
 }

@@ -5,7 +5,7 @@ mod exhaustive;
 
 use accuracy::{EXP, Function, GELU_ERF, GELU_TANH, RELU, SIGMOID, SILU, check};
 use mixfold_simd::env;
-use mixfold_simd::math::{self, Identity, Relu};
+use mixfold_simd::math::{self, ExpNonPositive, Identity, Relu};
 use proptest::prelude::*;
 
 const FUNCTIONS: [Function; 6] = [EXP, GELU_ERF, GELU_TANH, SIGMOID, SILU, RELU];
@@ -90,6 +90,27 @@ fn special_values() {
         }
         let tail = GELU_ERF.of(isa, &[-8.0, -8.5, -f32::MAX, -inf]);
         assert!(tail.iter().all(|&y| y == tail[0] && (-4.985e-15..0.0).contains(&y)), "{tail:?}");
+    }
+}
+
+/// Of samples, and of all numbers about those where the result is 0, subnormal, or near 1.
+#[test]
+fn exp_of_numbers_that_are_not_positive() {
+    let samples = (0..=u32::MAX).step_by(4093).map(f32::from_bits);
+    let landmarks = [0.0_f32, 1.0, 87.336_55, 88.0, 103.278_93, 103.972_08, 105.0, f32::MAX];
+    let near = landmarks.map(|x| {
+        let bits = x.to_bits();
+        (bits.saturating_sub(2000)..=bits.saturating_add(2000)).map(|bits| -f32::from_bits(bits))
+    });
+    let x: Vec<f32> = samples.chain(near.into_iter().flatten()).filter(|&x| !(x > 43.0)).collect();
+    assert!(x.iter().any(|x| x.is_nan()) && x.contains(&f32::NEG_INFINITY));
+    for isa in env::isas_under_test() {
+        let (expected, mut found) = (EXP.of(isa, &x), x.clone());
+        math::map(isa, ExpNonPositive, &mut found);
+        for ((x, a), b) in x.iter().zip(expected).zip(found) {
+            let same = a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+            assert!(same, "{isa}: e^{x:e} is {b:e}, not {a:e}");
+        }
     }
 }
 
