@@ -86,6 +86,7 @@ impl Kernel for Rows<'_> {
         const { assert!(PARTIAL_SUMS <= 2 * S::F32::LANES) };
         let Rows { scores, keys, mut running } = self;
         let rows = running.sum.len();
+        // First all maxima, so that the exponentials of a row do not wait for its own.
         for row in 0..rows {
             let mut largest = [S::F32::splat(s, f32::NEG_INFINITY); 2];
             for from in (0..keys).step_by(STEP) {
@@ -101,10 +102,12 @@ impl Kernel for Rows<'_> {
                 }
             }
             let before = running.largest[row];
-            let largest = pairwise(lanes(s, largest), larger);
-            let largest = larger(larger(before, largest), f32::MIN);
-            let shift = S::F32::splat(s, largest);
-
+            let largest = larger(before, pairwise(lanes(s, largest), larger));
+            running.largest[row] = larger(largest, f32::MIN);
+            running.decay[row] = before - running.largest[row];
+        }
+        for row in 0..rows {
+            let shift = S::F32::splat(s, running.largest[row]);
             let mut sums = [S::F32::splat(s, 0.0); 2];
             for from in (0..keys).step_by(STEP) {
                 let part = &mut scores[from * rows + row * STEP..][..STEP.min(keys - from)];
@@ -122,8 +125,6 @@ impl Kernel for Rows<'_> {
                     *sum = *sum + weight;
                 }
             }
-            running.largest[row] = largest;
-            running.decay[row] = before - largest;
             running.added[row] = pairwise(lanes(s, sums), |a, b| a + b);
         }
         running.shrink(s);
