@@ -6,6 +6,7 @@ mod common;
 mod accuracy;
 mod bits;
 mod detection;
+mod fixtures;
 mod layers;
 mod mismatch;
 mod registry;
