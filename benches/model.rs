@@ -11,7 +11,7 @@ use mixfold_benches::{Group, Inputs, Peak, context, criterion, fastest_isa, has_
 use mixfold_model::{Form, Loader};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut criterion = criterion(Duration::from_secs(3));
+    let mut criterion = criterion(Duration::from_secs(2));
     let mut group = Group::new(&mut criterion, "model");
     for (name, form, batch, threads) in [
         ("mixer_s32_224", None, 1, 1),

@@ -55,7 +55,9 @@ pub(crate) trait Architecture {
     /// Compares the tensors of a file with those of the configuration; returns the classes of its
     /// head.
     fn compare(&self, file: &Checkpoint, model: &str) -> Result<usize, ModelError>;
-    /// Weights drawn at random.
+    /// That a model can have these sizes, and a head of `classes`.
+    fn check(&self, classes: usize) -> Result<(), ModelError>;
+    /// Weights drawn at random, of sizes that have been checked.
     fn random(&self, classes: usize, form: Form, seed: u64) -> Stored<'static>;
     /// Reads and packs weights, tensor by tensor, to be run in this form.
     fn load(
@@ -114,6 +116,15 @@ fn detect_tokens<F: TokenFamily>(file: &Checkpoint) -> Option<Result<Config, Str
     })
 }
 
+/// That the head of a file has a class.
+pub(crate) fn check_classes(file: &Checkpoint, classes: usize) -> Result<(), ModelError> {
+    if classes > 0 {
+        return Ok(());
+    }
+    let path = file.path().display();
+    Err(ModelError::Config(format!("{path}: the head has no class")))
+}
+
 /// Whose names a file uses, told by the stem's.
 fn names<F: TokenFamily>(file: &Checkpoint) -> Option<Names> {
     let stem = format!("{}.weight", F::STEM);
@@ -154,13 +165,10 @@ impl<F: TokenFamily> Architecture for F {
     }
 
     fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {
-        self.trunk().check().and_then(|()| self.check()).map_err(ModelError::Config)?;
+        Architecture::check(self, 1)?;
         check_blocks(file, self.trunk().depth)?;
         let (names, classes) = names_and_classes::<F>(file);
-        if classes == 0 {
-            let path = file.path().display();
-            return Err(ModelError::Config(format!("{path}: the head has no class")));
-        }
+        check_classes(file, classes)?;
         let specs = tokens::specs(self, names, classes);
         let weights = Weights::find(file, model, specs, names.squeezes())?;
         Ok(Stored { weights, form: Form::Deploy, names })
@@ -171,6 +179,12 @@ impl<F: TokenFamily> Architecture for F {
         let specs = tokens::specs(self, names, classes);
         compare(file, &specs, names.squeezes()).into_result(file, model)?;
         Ok(classes)
+    }
+
+    fn check(&self, classes: usize) -> Result<(), ModelError> {
+        let sizes = self.trunk().check().and_then(|()| TokenFamily::check(self));
+        let classes = if classes > 0 { Ok(()) } else { Err("a head without classes".to_owned()) };
+        sizes.and(classes).map_err(ModelError::Config)
     }
 
     fn random(&self, classes: usize, _: Form, seed: u64) -> Stored<'static> {

@@ -107,11 +107,38 @@ impl Loader {
     /// If the name is unknown or memory runs out.
     pub fn random(&self, name: &str, seed: u64) -> Result<Model, ModelError> {
         let info = registry::find(name)?;
-        let (form, gelu) = (self.form.unwrap_or(Form::Deploy), self.activation(Gelu::Erf));
-        let architecture = info.config.architecture();
-        let stored = architecture.random(info.classes, form, seed);
-        let network = architecture.load(stored, form, gelu, self.ctx.isa())?;
+        let network = self.draw(&info.config, info.classes, seed)?;
         Ok(self.model(info.name, network, info.preprocess.clone(), Gelu::Erf))
+    }
+
+    /// As [`random`](Self::random), a model of other sizes than those of [`registry::models`], under a
+    /// name of your choice.
+    ///
+    /// # Errors
+    /// If the sizes do not go together or memory runs out.
+    pub fn random_config(
+        &self,
+        name: &str,
+        config: impl Into<Config>,
+        classes: usize,
+        seed: u64,
+    ) -> Result<Model, ModelError> {
+        let network = self.draw(&config.into(), classes, seed)?;
+        Ok(self.model(name, network, Preprocess::IMAGENET, Gelu::Erf))
+    }
+
+    /// A network with weights drawn at random.
+    fn draw(
+        &self,
+        config: &Config,
+        classes: usize,
+        seed: u64,
+    ) -> Result<Box<dyn Network>, ModelError> {
+        let (form, gelu) = (self.form.unwrap_or(Form::Deploy), self.activation(Gelu::Erf));
+        let architecture = config.architecture();
+        architecture.check(classes)?;
+        let stored = architecture.random(classes, form, seed);
+        architecture.load(stored, form, gelu, self.ctx.isa())
     }
 
     /// As [`read`](Self::read), from a file that a configuration may lie beside.

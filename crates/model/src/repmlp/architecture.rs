@@ -4,7 +4,7 @@ use mixfold_gemm::Activation;
 use mixfold_simd::Isa;
 
 use super::{RepMlpNet, RepMlpNetConfig, RepMlpNetStage, names};
-use crate::architecture::{Architecture, Stored};
+use crate::architecture::{Architecture, Stored, check_classes};
 use crate::config::Form;
 use crate::network::Network;
 use crate::tokens::Names;
@@ -52,14 +52,11 @@ impl Architecture for RepMlpNetConfig {
     }
 
     fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {
-        self.check()?;
+        RepMlpNetConfig::check(self)?;
         let units = self.stages.iter().fold(0, |sum: usize, stage| sum.saturating_add(stage.depth));
         check_blocks(file, units)?;
         let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
-        if classes == 0 {
-            let path = file.path().display();
-            return Err(ModelError::Config(format!("{path}: the head has no class")));
-        }
+        check_classes(file, classes)?;
         let specs = names::specs(self, classes, form);
         let weights = Weights::find(file, model, specs, false)?;
         Ok(Stored { weights, form, names: Names::Usual })
@@ -70,6 +67,14 @@ impl Architecture for RepMlpNetConfig {
         let specs = names::specs(self, classes, form);
         compare(file, &specs, false).into_result(file, model)?;
         Ok(classes)
+    }
+
+    fn check(&self, classes: usize) -> Result<(), ModelError> {
+        RepMlpNetConfig::check(self)?;
+        match classes {
+            0 => Err(ModelError::Config("a head without classes".to_owned())),
+            _ => Ok(()),
+        }
     }
 
     fn random(&self, classes: usize, form: Form, seed: u64) -> Stored<'static> {
