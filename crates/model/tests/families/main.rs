@@ -9,4 +9,5 @@ mod detection;
 mod fixtures;
 mod layers;
 mod mismatch;
+mod random;
 mod registry;
