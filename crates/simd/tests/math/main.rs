@@ -102,7 +102,8 @@ fn exp_of_numbers_that_are_not_positive() {
         let bits = x.to_bits();
         (bits.saturating_sub(2000)..=bits.saturating_add(2000)).map(|bits| -f32::from_bits(bits))
     });
-    let x: Vec<f32> = samples.chain(near.into_iter().flatten()).filter(|&x| !(x > 43.0)).collect();
+    let x: Vec<f32> =
+        samples.chain(near.into_iter().flatten()).filter(|x| x.is_nan() || *x <= 43.0).collect();
     assert!(x.iter().any(|x| x.is_nan()) && x.contains(&f32::NEG_INFINITY));
     for isa in env::isas_under_test() {
         let (expected, mut found) = (EXP.of(isa, &x), x.clone());
