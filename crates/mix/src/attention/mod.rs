@@ -50,9 +50,10 @@ pub enum Positions {
 ///
 /// # Not finite
 /// A query with a score that is NaN or +∞, or with none but −∞, gives NaN, as the formula with the
-/// maximum subtracted does; a key with a score of −∞ beside finite ones has weight 0. Nothing
-/// reaches another query, head or outer index but through the keys and values that they share.
-/// A score or sum of values that overflows counts as infinite.
+/// maximum subtracted does; a key with a score of −∞ beside finite ones has weight 0. An infinite
+/// value gives NaN where its weight is 0 to f32, that is where its score is 104 or more below the
+/// maximum, and else itself. Nothing reaches another query, head or outer index but through the keys
+/// and values that they share. A score or sum of values that overflows counts as infinite.
 ///
 /// # Same bits
 /// For any number of threads and any place in `outer`, and among fused instruction sets.

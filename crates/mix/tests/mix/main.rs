@@ -2,6 +2,7 @@
 //! set, and the promise of same bits.
 
 mod attention;
+mod attention_case;
 mod attention_errors;
 mod bits;
 mod bound;
