@@ -98,7 +98,7 @@ impl TokenFamily for VitConfig {
 
     fn describe(&self) -> String {
         let distilled = if self.distilled { ", distilled" } else { "" };
-        format!("a ViT of {} and {} heads{distilled}", self.trunk.describe(), self.heads)
+        format!("ViT with {} and {} heads{distilled}", self.trunk.describe(), self.heads)
     }
 
     fn file_name(names: Names, name: &str) -> (String, Layout) {

@@ -5,11 +5,14 @@ use crate::network::Phase;
 use crate::sizes::product;
 use crate::weights::Spec;
 
-/// The tensors before and behind the blocks, with heads of `classes`.
-fn ends<F: TokenFamily>(family: &F, names: Names, classes: usize) -> Tensors {
+/// The tensors of so many blocks and of what is before and behind them, with heads of `classes`.
+fn tensors<F: TokenFamily>(family: &F, blocks: usize, names: Names, classes: usize) -> Tensors {
     let trunk = family.trunk();
     let mut list = Tensors::new(names);
     list.layer(F::STEM, &[trunk.channels, trunk.image_channels, trunk.patch, trunk.patch]);
+    for i in 0..blocks {
+        family.block_tensors(&format!("blocks.{i}"), &mut list);
+    }
     family.ends(&mut list);
     for head in family.heads() {
         list.layer(head, &[classes, trunk.channels]);
@@ -19,10 +22,7 @@ fn ends<F: TokenFamily>(family: &F, names: Names, classes: usize) -> Tensors {
 
 /// All tensors of a file with these names.
 pub(crate) fn specs<F: TokenFamily>(family: &F, names: Names, classes: usize) -> Vec<Spec> {
-    let mut list = ends(family, names, classes);
-    for i in 0..family.trunk().depth {
-        family.block_tensors(&format!("blocks.{i}"), &mut list);
-    }
+    let list = tensors(family, family.trunk().depth, names, classes);
     let spec = |(name, shape): (String, Vec<usize>)| {
         let (file_name, layout) = F::file_name(names, &name);
         let stored = family.stored(names, &name);
@@ -33,10 +33,9 @@ pub(crate) fn specs<F: TokenFamily>(family: &F, names: Names, classes: usize) ->
 
 /// Number of parameters, with heads of `classes`; `u64::MAX` if there are more.
 pub(crate) fn parameters<F: TokenFamily>(family: &F, classes: usize) -> u64 {
-    let mut block = Tensors::new(Names::Usual);
-    family.block_tensors("block", &mut block);
-    let blocks = block.elements().saturating_mul(family.trunk().depth as u64);
-    ends(family, Names::Usual, classes).elements().saturating_add(blocks)
+    let with = |blocks| tensors(family, blocks, Names::Usual, classes).elements();
+    let (ends, block) = (with(0), with(1).saturating_sub(with(0)));
+    block.saturating_mul(family.trunk().depth as u64).saturating_add(ends)
 }
 
 /// Multiply-adds of convolutions, matrices and attention for one image in a phase, with heads of

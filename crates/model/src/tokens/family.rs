@@ -78,7 +78,7 @@ pub(crate) trait TokenFamily:
 
     /// The sizes that tell its models apart.
     fn describe(&self) -> String {
-        format!("a {} of {}", Self::NAME, self.trunk().describe())
+        format!("{} with {}", Self::NAME, self.trunk().describe())
     }
 
     /// The file's name and layout of the tensor with this usual name.

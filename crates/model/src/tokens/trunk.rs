@@ -74,7 +74,7 @@ impl Trunk {
         if trunk.patches() == patches {
             Ok(trunk)
         } else {
-            Err(format!("{patches} tokens are no square image"))
+            Err(format!("{patches} patches are no square image"))
         }
     }
 

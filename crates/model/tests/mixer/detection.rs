@@ -117,14 +117,14 @@ fn foreign_files() {
         b16.iter().filter(|entry| !entry.0.starts_with(name)).cloned().collect()
     };
     for (shapes, reason) in [
-        (vec![], "no stem"),
-        // A vision transformer.
+        (vec![], "not named like those of any family"),
+        // A transformer of another kind.
         (
             vec![
                 entry("cls_token", &[1, 1, 768]),
                 entry("patch_embed.proj.weight", &[768, 3, 16, 16]),
             ],
-            "no stem",
+            "not named like those of any family",
         ),
         // A ResMLP: its stem has the same name.
         (
@@ -132,17 +132,17 @@ fn foreign_files() {
                 entry("stem.proj.weight", &[384, 3, 16, 16]),
                 entry("blocks.0.linear_tokens.weight", &[196, 196]),
             ],
-            "no `blocks.0.mlp_tokens.fc1.weight`",
+            "no `blocks.0.mlp_channels.fc1.weight`",
         ),
         (without("blocks.0.mlp_channels"), "no `blocks.0.mlp_channels.fc1.weight`"),
         (changed("stem.proj.weight", &[768, 768]), "the stem is no convolution"),
         (changed("blocks.0.mlp_tokens.fc1.weight", &[384, 14, 14]), "token mixing is no matrix"),
         (changed("blocks.0.mlp_channels.fc1.weight", &[3072]), "channel mixing is no matrix"),
-        (changed("blocks.0.mlp_tokens.fc1.weight", &[384, 197]), "197 tokens"),
-        (changed("blocks.0.mlp_tokens.fc1.weight", &[384, 0]), "0 tokens"),
-        (changed("stem.proj.weight", &[768, 3, 0, 0]), "196 tokens"),
+        (changed("blocks.0.mlp_tokens.fc1.weight", &[384, 197]), "197 patches"),
+        (changed("blocks.0.mlp_tokens.fc1.weight", &[384, 0]), "0 patches"),
+        (changed("stem.proj.weight", &[768, 3, 0, 0]), "196 patches"),
         // Sizes of a Mixer, and of none that is known.
-        (changed("blocks.0.mlp_tokens.fc1.weight", &[384, 784]), "784 tokens"),
+        (changed("blocks.0.mlp_tokens.fc1.weight", &[384, 784]), "784 patches"),
         (without("blocks.11."), "11 blocks"),
         (without("blocks.5."), "5 blocks"),
         (changed("stem.proj.weight", &[512, 3, 16, 16]), "512 channels"),
