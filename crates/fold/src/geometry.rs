@@ -143,7 +143,7 @@ pub(crate) struct Inside {
     pub(crate) taps: Range<usize>,
     /// Position of the first one in the map.
     pub(crate) first: usize,
-    /// Distance of the next one.
+    /// Distance of the next one; 0 if there is at most one.
     pub(crate) step: usize,
 }
 
@@ -160,6 +160,9 @@ impl Windows {
         let start = window * self.stride[d];
         let from = padding.saturating_sub(start).div_ceil(step);
         let to = (self.map[d] + padding - start).div_ceil(step).min(self.kernel[d]);
-        Inside { taps: from..to, first: (start + from * step).saturating_sub(padding), step }
+        let first = (start + from * step).saturating_sub(padding);
+        // Any dilation goes with one tap inside. Between two, it is less than the map.
+        let step = if to - from > 1 { step } else { 0 };
+        Inside { taps: from..to, first, step }
     }
 }

@@ -222,6 +222,11 @@ fn padding() {
     );
     assert_eq!(found([1, 4]), Err(FoldError::Padding { padding: [1, 4], most: [1, 3] }));
     assert_eq!(found([1, 3]).unwrap().output, [9, 9]);
+    // A kernel that spans an even number of pixels is padded by less than half of it.
+    let even = Geometry::valid(9, 9).unwrap().padding([1, 1]);
+    let error = FoldError::Padding { padding: [1, 1], most: [0, 1] };
+    assert_eq!(even.fc_shape([1, 1, 2, 4]), Err(error));
+    assert_eq!(even.fc_shape([1, 1, 3, 4]).unwrap().output, [9, 8]);
     let endless = map.padding([usize::MAX; 2]);
     let error = FoldError::Padding { padding: [usize::MAX; 2], most: [1, 2] };
     assert_eq!(conv_to_fc::<f32>(&kernel(3, 3), endless), Err(error));
@@ -295,6 +300,20 @@ fn overflow() {
     // A stride of any size is one window: the taps of its corner that lie in the map.
     let far = map(2, 2).stride([usize::MAX; 2]).unwrap();
     assert_eq!(conv_to_fc::<f32>(&kernel(3, 3), far).unwrap().weight, [1.0; 4]);
+    // A dilation of any size leaves the centre, or one tap of each line.
+    for (kernel, dilation, taps) in [
+        (kernel(1, 1), [usize::MAX; 2], 1.0),
+        (kernel(3, 3), [1 << 58; 2], 1.0),
+        (kernel(3, 1), [1, usize::MAX], 3.0),
+        (kernel(1, 3), [usize::MAX, 1], 3.0),
+    ] {
+        let apart = map(64, 64).dilation(dilation).unwrap();
+        let fc = conv_to_fc::<f32>(&kernel, apart).unwrap();
+        let (corner, centre) = (&fc.weight[..64 * 64], 32 * 64 + 32);
+        assert_eq!(corner.iter().sum::<f32>(), if taps == 1.0 { 1.0 } else { 2.0 });
+        assert_eq!(fc.weight[centre * 64 * 64..][..64 * 64].iter().sum::<f32>(), taps);
+        assert_eq!(fc.weight[centre * (64 * 64 + 1)], 1.0);
+    }
 }
 
 #[test]
