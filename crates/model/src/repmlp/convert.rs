@@ -6,10 +6,10 @@ use super::RepMlpNetConfig;
 use super::names::{self, unit};
 use super::read::{Linear, Reader};
 use crate::architecture::{Architecture, Stored};
-use crate::checkpoint::{Dtype, Tensor, write_safetensors};
+use crate::checkpoint::{Dtype, Format, Tensor, write_safetensors};
 use crate::config::{Config, Form};
 use crate::weights::Weights;
-use crate::{Checkpoint, ModelError, registry};
+use crate::{Checkpoint, CheckpointError, ModelError, registry};
 
 /// What a fold has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,9 @@ pub struct Folded {
 /// tensor at a time is in memory. The file is written beside `output` and renamed when it is whole.
 ///
 /// # Errors
-/// If the model is unknown or has one form only, if the file cannot be read, is in deploy form already
-/// or is not of this model, or if the output cannot be written. Nothing is left of the output then.
+/// If the model is unknown or has one form only, if the file cannot be read, is not safetensors, is in
+/// deploy form already or is not of this model, or if the output cannot be written. Nothing is left of
+/// the output then.
 pub fn fold_file(
     model: &str,
     input: impl AsRef<Path>,
@@ -54,7 +55,12 @@ pub fn fold_config(
     let mut file = Checkpoint::open(input)?;
     let metadata = file.metadata().clone();
     let bytes_before = file.entries().map(|(_, entry)| entry.bytes()).sum();
+    let (path, format) = (file.path().to_owned(), file.format());
     let mut weights = train_form(&mut file, model, config)?;
+    if format != Format::Safetensors {
+        let tensor = "head.weight".to_owned();
+        return Err(CheckpointError::Stored { path, tensor }.into());
+    }
     let classes = weights.shape("head.bias")[0];
     let tensors: Vec<Tensor> = names::specs(config, classes, Form::Deploy)
         .into_iter()

@@ -10,8 +10,9 @@ use mixfold_model::folding::{
 };
 use mixfold_model::{Checkpoint, CheckpointError, Loader, ModelError};
 use mixfold_simd::env;
+use zip::CompressionMethod;
 
-use crate::common::files::fixture;
+use crate::common::files::{Tensor, fixture, npz};
 use crate::fixtures::{load, run, small, stored};
 
 const TRAIN: &str = "repmlpnet_small_train.safetensors";
@@ -139,6 +140,26 @@ fn refused() {
     assert!(matches!(found, ModelError::Checkpoint(CheckpointError::Io { .. })), "{found}");
     assert_eq!(fs::read(&output).unwrap(), b"as it was");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+/// Other tensors are copied as they are stored, which those of an archive are not.
+#[test]
+fn an_archive() {
+    let directory = tempfile::tempdir().unwrap();
+    let [input, output] = ["train.npz", "deploy"].map(|name| directory.path().join(name));
+    let mut train = Checkpoint::open(fixture(TRAIN)).unwrap();
+    let tensors: Vec<_> = table(&train)
+        .into_iter()
+        .filter(|(name, ..)| !name.ends_with("num_batches_tracked"))
+        .map(|(name, _, shape)| Tensor::new(&name, &shape, read(&mut train, &name)))
+        .collect();
+    npz(&input, &tensors, CompressionMethod::Stored);
+    assert!(load(&Loader::new(), &input).is_ok());
+    let error = fold_config("small", &small(), &input, &output).unwrap_err();
+    assert!(matches!(error, ModelError::Checkpoint(CheckpointError::Stored { .. })), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with(input.to_str().unwrap()), "{text}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 /// An error in the middle of the work leaves nothing behind.
