@@ -78,16 +78,19 @@ pub fn config_report(
         let input: Vec<f32> =
             (0..channels * config.places(stage)).map(|_| random.symmetric()).collect();
         let [train, deploy] = outputs(branches, &input, ctx)?;
-        let distance = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs();
         Ok(BlockReport {
-            difference: largest(train.iter().zip(&deploy).map(distance)),
-            largest: largest(train.iter().map(|&y| f64::from(y).abs())),
+            difference: largest(train.iter().zip(&deploy).map(|(&a, &b)| distance(a, b))),
+            largest: largest(train.iter().map(|&y| distance(y, 0.0))),
             train: Size::of(config, stage, Form::Train),
             deploy: Size::of(config, stage, Form::Deploy),
             name,
         })
     };
     blocks(config).into_iter().map(report).collect()
+}
+
+fn distance(a: f32, b: f32) -> f64 {
+    (f64::from(a) - f64::from(b)).abs()
 }
 
 /// The largest of values that are not negative; NaN if there is one.
@@ -126,5 +129,18 @@ impl Size {
             macs: config.fc3_macs(channels, places, form),
             bytes: size_of::<f32>() as u64 * elements(&|_| true),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_distance() {
+        assert_eq!([distance(1.0, 3.5), distance(3.5, 1.0), distance(-2.0, 0.0)], [2.5, 2.5, 2.0]);
+        assert!(distance(1.0, f32::NAN).is_nan());
+        assert_eq!([largest([].into_iter()), largest([1.0, 3.0, 2.0].into_iter())], [0.0, 3.0]);
+        assert!(largest([1.0, f64::NAN, 3.0].into_iter()).is_nan());
     }
 }
