@@ -57,7 +57,7 @@ impl Shape {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut criterion = criterion(Duration::from_millis(400));
+    let mut criterion = criterion(Duration::from_millis(250));
     let mut group = Group::new(&mut criterion, "attention/self");
     for shape in SHAPES {
         for threads in [1, 2].into_iter().filter(|&threads| has_threads(threads)) {

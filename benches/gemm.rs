@@ -46,7 +46,7 @@ const PLAIN: [(Side, [usize; 3]); 10] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut criterion = criterion(Duration::from_millis(400));
+    let mut criterion = criterion(Duration::from_millis(250));
     for isa in isas() {
         let mut peak = Peak::new::<f32>(isa, 1);
         (0..50).for_each(|_| peak.measure());

@@ -27,7 +27,7 @@ pub use report::{Group, Peak};
 pub fn criterion(measurement: Duration) -> Criterion {
     Criterion::default()
         .sample_size(10)
-        .warm_up_time(Duration::from_millis(150))
+        .warm_up_time(Duration::from_millis(100))
         .measurement_time(measurement)
         .configure_from_args()
 }

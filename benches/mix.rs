@@ -143,7 +143,7 @@ impl Convolution {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut criterion = criterion(Duration::from_millis(400));
+    let mut criterion = criterion(Duration::from_millis(250));
     let models = ["mixer_s32_224", "mixer_s16_224", "mixer_b16_224", "mixer_l16_224"];
     for (name, side, has_hidden) in [
         ("mix/tokens-mlp", Side::Left, true),
