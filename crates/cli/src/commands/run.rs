@@ -1,6 +1,7 @@
 //! `mixfold run`
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use mixfold_model::checkpoint::npy;
 use serde::Serialize;
@@ -88,7 +89,16 @@ impl Written {
     }
 }
 
+/// Whether both are there and the same, by whatever names.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
+    if is_same_file(&args.input, &args.output) {
+        let output = args.output.display();
+        return Err(CliError::Usage(format!("--output {output} is the input: name another file")));
+    }
     let ctx = args.compute.context()?;
     let model = args.model.load(&ctx)?;
     let (shape, images) = npy::read(&args.input)?;

@@ -206,6 +206,12 @@ fn what_is_refused_leaves_no_file() {
     npy::write(folder.path("x.npy"), &[1, 1, 28, 28], &images(1)).unwrap();
     let error = folder.run("absent/y.npy", &[]).failure(1);
     assert!(error.starts_with(&folder.text("absent/y.npy")), "{error}");
+    // The images are not replaced by their logits, under another name for the file either.
+    let before = fs::read(folder.path("x.npy")).unwrap();
+    for name in ["x.npy", "./x.npy"] {
+        assert!(folder.run(name, &[]).failure(2).contains("is the input"), "{name}");
+    }
+    assert_eq!(fs::read(folder.path("x.npy")).unwrap(), before);
     let file = folder.text("x.npy");
     let error = folder.run("y.npy", &["--dump", "head", "--dump-dir", &file]).failure(1);
     assert!(error.starts_with(&file), "{error}");
