@@ -82,9 +82,9 @@ const OTHERS: [(&str, u64, f64); 23] = [
     ("deit_tiny_patch16_224", 5_717_416, 1254.0),
     ("deit_small_patch16_224", 22_050_664, 4599.0),
     ("deit_base_patch16_224", 86_567_656, 17_564.0),
-    ("deit_tiny_distilled_patch16_224", 5_910_800, 1254.0),
-    ("deit_small_distilled_patch16_224", 22_436_432, 4599.0),
-    ("deit_base_distilled_patch16_224", 87_338_192, 17_564.0),
+    ("deit_tiny_distilled_patch16_224", 5_910_800, 1261.0),
+    ("deit_small_distilled_patch16_224", 22_436_432, 4624.1),
+    ("deit_base_distilled_patch16_224", 87_338_192, 17_656.8),
     ("resmlp_12_224", 15_350_872, 3010.0),
     ("resmlp_24_224", 30_020_680, 5960.0),
     ("resmlp_36_224", 44_690_488, 8910.0),
@@ -101,9 +101,8 @@ fn sizes_of_the_other_families() {
     for (name, parameters, macs) in OTHERS {
         let model = registry::model(name).unwrap();
         assert_eq!(model.parameters(), parameters, "{name}");
-        // A distillation token is one of 198.
         let error = (model.macs() as f64 / (macs * 1e6) - 1.0).abs();
-        assert!(error < 0.006, "{name}: {} multiply-adds", model.macs());
+        assert!(error < 0.005, "{name}: {} multiply-adds", model.macs());
     }
 }
 
