@@ -22,6 +22,8 @@ fn check(case: &Case, place: usize, special: f32) {
     let Axes { axis, inner, .. } = case.axes;
     // The inner axis is mixed by statistics alone.
     let of_rows = case.norm == NormKind::LayerInner;
+    // An activation of −∞ is within its bound of 0, not 0, so that a gate's product with ∞ is any number.
+    let is_known = !(case.gated && special.is_infinite());
     let reaches = |i: usize| {
         let (outer, column) = (i / (case.out * inner), i % inner);
         outer == place / (axis * inner) && (of_rows || column == place % inner)
@@ -30,7 +32,9 @@ fn check(case: &Case, place: usize, special: f32) {
         let (op, ctx) = (case.op(isa), sequential(isa));
         let what = (place, special, isa, case);
         let y = case.run(&op, &x, &ctx);
-        assert_allowed(&expected, &y, &what);
+        if is_known {
+            assert_allowed(&expected, &y, &what);
+        }
         for (i, (y, clean)) in y.iter().zip(case.run(&op, &clean, &ctx)).enumerate() {
             assert!(reaches(i) || y.to_bits() == clean.to_bits(), "{what:?}: {i}");
         }
