@@ -161,7 +161,7 @@ impl<F: TokenFamily> Architecture for F {
     }
 
     fn describe(&self) -> String {
-        TokenFamily::describe(self)
+        format!("{} with {}, {}", F::NAME, self.trunk().describe(), self.further_sizes())
     }
 
     fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mixfold_gemm::{Activation, Context};
+use mixfold_gemm::{Activation, Context, GemmError};
 
 use crate::config::{Config, Form};
 use crate::network::Network;
@@ -137,6 +137,7 @@ impl Loader {
         let (form, gelu) = (self.form.unwrap_or(Form::Deploy), self.activation(Gelu::Erf));
         let architecture = config.architecture();
         architecture.check(classes)?;
+        check_memory(architecture.parameters(classes, form))?;
         let stored = architecture.random(classes, form, seed);
         architecture.load(stored, form, gelu, self.ctx.isa())
     }
@@ -201,13 +202,25 @@ impl Loader {
     }
 }
 
+/// That there is memory for so many parameters, before the first of them is drawn.
+fn check_memory(parameters: u64) -> Result<(), ModelError> {
+    let memory = usize::try_from(parameters)
+        .is_ok_and(|parameters| Vec::<f32>::new().try_reserve_exact(parameters).is_ok());
+    if memory {
+        return Ok(());
+    }
+    let bytes = usize::try_from(parameters).unwrap_or(usize::MAX).saturating_mul(size_of::<f32>());
+    Err(GemmError::Memory { bytes }.into())
+}
+
 /// The model whose tensors a file has, by their names and shapes; no tensor is read. Its
 /// [`classes`](ModelInfo::classes) are those of the file's head. Of two models of the same sizes, a ViT and
 /// a DeiT, it is the ViT, unless timm's `config.json` beside the file names the other one.
 ///
 /// # Errors
 /// [`ModelError::Undetected`] if the sizes are those of none of [`registry::models`],
-/// [`ModelError::Mismatch`] if they are one's, and the tensors are not exactly those.
+/// [`ModelError::Mismatch`] if they are one's, and the tensors are not exactly those,
+/// [`ModelError::Config`] if they are, and the head has no class.
 pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
     let undetected = |reason| ModelError::Undetected { path: file.path().to_owned(), reason };
     let config = architecture::detect(file).map_err(undetected)?;
@@ -218,6 +231,7 @@ pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
         None => first,
     };
     let classes = found.config.architecture().compare(file, found.name)?;
+    architecture::check_classes(file, classes)?;
     Ok(ModelInfo { classes, ..found.clone() })
 }
 

@@ -15,8 +15,8 @@
 
 use mixfold_mix::{Norm, PatchEmbed, Positions, SelfAttention, Side};
 
-use super::ff_only::{check_grid, embedding_tensors, read_embedding, stored_grid};
-use super::vit::check_heads;
+use super::ff_only::{check_grid, embedding_tensors, of_positions, read_embedding, stored_grid};
+use super::vit::{check_heads, heads_of_64};
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::network::Phase;
@@ -38,7 +38,7 @@ impl AttentionOnlyConfig {
     /// For 224 × 224 colour images, with heads of 64 channels.
     pub const fn imagenet(depth: usize, patch: usize, channels: usize) -> Self {
         let trunk = Trunk::imagenet(depth, patch, channels);
-        AttentionOnlyConfig { trunk, heads: channels / 64, grid: [14, 14] }
+        AttentionOnlyConfig { trunk, heads: heads_of_64(channels), grid: [14, 14] }
     }
 }
 
@@ -70,7 +70,11 @@ impl TokenFamily for AttentionOnlyConfig {
         let patches = tokens[0].saturating_sub(1);
         let trunk = Trunk::detect(found, Self::STEM, patches, "norm1.bias")?;
         let grid = stored_grid(found)?;
-        Ok(AttentionOnlyConfig { trunk, heads: trunk.channels / 64, grid })
+        Ok(AttentionOnlyConfig { trunk, heads: heads_of_64(trunk.channels), grid })
+    }
+
+    fn further_sizes(&self) -> String {
+        format!("{} heads, {}", self.heads, of_positions(self.grid))
     }
 
     fn ends(&self, list: &mut Tensors) {

@@ -13,6 +13,7 @@
 
 use mixfold_mix::{AxisMlp, Norm, PatchEmbed, Side};
 
+use super::along_both_axes;
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::network::Phase;
@@ -78,6 +79,11 @@ impl TokenFamily for FfOnlyConfig {
         let trunk = Trunk::detect(found, Self::STEM, patches, "norm1.bias")?;
         let grid = stored_grid(found)?;
         Ok(FfOnlyConfig { trunk, channel_hidden, token_hidden, grid })
+    }
+
+    fn further_sizes(&self) -> String {
+        let hidden = along_both_axes(self.token_hidden, self.channel_hidden);
+        format!("{hidden}, {}", of_positions(self.grid))
     }
 
     fn ends(&self, list: &mut Tensors) {
@@ -164,6 +170,11 @@ pub(super) fn read_embedding(
     let positions = positions.ok_or_else(too_large)?;
     let stem = read.stem("patch_embed.proj", trunk)?;
     Ok(stem.prefix(&class)?.positions(&positions)?)
+}
+
+/// The grid of a position embedding, for people.
+pub(super) fn of_positions([height, width]: [usize; 2]) -> String {
+    format!("positions for {height} x {width} patches")
 }
 
 /// What is wrong with the grid of a position embedding, if anything is.

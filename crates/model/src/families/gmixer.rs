@@ -12,6 +12,7 @@
 use mixfold_gemm::Activation;
 use mixfold_mix::{Norm, Side};
 
+use super::along_both_axes;
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::network::Phase;
@@ -82,6 +83,10 @@ impl TokenFamily for GMixerConfig {
             found.matrix("blocks.0.mlp_channels.fc1.weight", "channel mixing")?;
         let trunk = Trunk::detect(found, Self::STEM, patches, "norm1.bias")?;
         Ok(GMixerConfig { trunk, token_hidden, channel_hidden })
+    }
+
+    fn further_sizes(&self) -> String {
+        along_both_axes(self.token_hidden, self.channel_hidden)
     }
 
     fn ends(&self, list: &mut Tensors) {

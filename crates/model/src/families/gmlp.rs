@@ -73,6 +73,10 @@ impl TokenFamily for GmlpConfig {
         Ok(GmlpConfig { trunk, hidden })
     }
 
+    fn further_sizes(&self) -> String {
+        format!("{} hidden units", self.hidden)
+    }
+
     fn ends(&self, list: &mut Tensors) {
         list.layer("norm", &[self.trunk.channels]);
     }

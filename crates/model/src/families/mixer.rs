@@ -10,7 +10,7 @@
 
 use mixfold_mix::{Norm, Side};
 
-use super::mixer_names;
+use super::{along_both_axes, mixer_names};
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::network::Phase;
@@ -72,6 +72,10 @@ impl TokenFamily for MixerConfig {
             found.matrix("blocks.0.mlp_channels.fc1.weight", "channel mixing")?;
         let trunk = Trunk::detect(found, Self::STEM, patches, "norm1.bias")?;
         Ok(MixerConfig { trunk, token_hidden, channel_hidden })
+    }
+
+    fn further_sizes(&self) -> String {
+        along_both_axes(self.token_hidden, self.channel_hidden)
     }
 
     fn file_name(names: Names, name: &str) -> (String, Layout) {

@@ -32,7 +32,7 @@ const ENDS: [Module; 3] = [
     row(Matrix, ["head", "head/*", "head/*"]),
 ];
 
-/// The modules of a block, behind [`Names::block`].
+/// The modules of a block, behind [`block`].
 const BLOCK: [Module; 6] = [
     row(Norm, ["norm1", "LayerNorm_0/*", "LayerNorm_0/*"]),
     row(Matrix, ["mlp_tokens.fc1", "token_mixing/Dense_0/*", "token_mixing_phase_0/*1"]),

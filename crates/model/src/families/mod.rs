@@ -18,3 +18,8 @@ pub use gmlp::GmlpConfig;
 pub use mixer::MixerConfig;
 pub use resmlp::ResMlpConfig;
 pub use vit::VitConfig;
+
+/// The hidden units of perceptrons along both axes, for people.
+fn along_both_axes(tokens: usize, channels: usize) -> String {
+    format!("{tokens} hidden units along the tokens and {channels} along the channels")
+}

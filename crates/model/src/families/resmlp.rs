@@ -59,6 +59,10 @@ impl TokenFamily for ResMlpConfig {
         Ok(ResMlpConfig { trunk, hidden })
     }
 
+    fn further_sizes(&self) -> String {
+        format!("{} hidden units", self.hidden)
+    }
+
     fn file_name(names: Names, name: &str) -> (String, Layout) {
         let mut name = name.to_owned();
         if names == Names::Facebook {

@@ -40,7 +40,7 @@ impl VitConfig {
     /// For 224 × 224 colour images, with heads of 64 channels.
     pub const fn imagenet(depth: usize, patch: usize, channels: usize) -> Self {
         let trunk = Trunk::imagenet(depth, patch, channels);
-        VitConfig { trunk, heads: channels / 64, hidden: 4 * channels, distilled: false }
+        VitConfig { trunk, heads: heads_of_64(channels), hidden: 4 * channels, distilled: false }
     }
 
     /// The same with a distillation token.
@@ -80,9 +80,9 @@ impl TokenFamily for VitConfig {
     }
 
     fn detect(found: &Found<'_>) -> Result<Self, String> {
-        let distilled = found.shape("dist_token").is_ok();
-        let positions = found.shape("pos_embed")?;
-        let &[_, tokens, channels] = &positions[..] else {
+        let distilled =
+            ["dist_token", "head_dist.weight"].iter().any(|name| found.shape(name).is_ok());
+        let &[_, tokens, _] = &found.shape("pos_embed")?[..] else {
             return Err("the position embedding is no sequence of vectors".into());
         };
         let patches = tokens.saturating_sub(if distilled { 2 } else { 1 });
@@ -91,14 +91,14 @@ impl TokenFamily for VitConfig {
         // The usual names do not tell; all models have heads of 64 channels.
         let heads = match (found.names, found.shape("blocks.0.attn.query.weight")) {
             (Names::Flax, Ok(shape)) if shape.len() == 3 => shape[1],
-            _ => channels / 64,
+            _ => heads_of_64(trunk.channels),
         };
         Ok(VitConfig { trunk, heads, hidden, distilled })
     }
 
-    fn describe(&self) -> String {
+    fn further_sizes(&self) -> String {
         let distilled = if self.distilled { ", distilled" } else { "" };
-        format!("ViT with {} and {} heads{distilled}", self.trunk.describe(), self.heads)
+        format!("{} heads, {} hidden units{distilled}", self.heads, self.hidden)
     }
 
     fn file_name(names: Names, name: &str) -> (String, Layout) {
@@ -180,6 +180,14 @@ impl TokenFamily for VitConfig {
             Part::Attention(Attention { along: Along::Channels, qkv, attention, proj }.into()),
             Part::Mix(Along::Channels, mlp),
         ])
+    }
+}
+
+/// So many heads of 64 channels, at least one.
+pub(super) const fn heads_of_64(channels: usize) -> usize {
+    match channels / 64 {
+        0 => 1,
+        heads => heads,
     }
 }
 

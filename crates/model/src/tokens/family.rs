@@ -76,10 +76,8 @@ pub(crate) trait TokenFamily:
     /// The sizes that the tensors of a file have, if images are square, or why there are none.
     fn detect(found: &Found<'_>) -> Result<Self, String>;
 
-    /// The sizes that tell its models apart.
-    fn describe(&self) -> String {
-        format!("{} with {}", Self::NAME, self.trunk().describe())
-    }
+    /// The sizes beside those of the trunk, for people.
+    fn further_sizes(&self) -> String;
 
     /// The file's name and layout of the tensor with this usual name.
     fn file_name(_names: Names, name: &str) -> (String, Layout) {

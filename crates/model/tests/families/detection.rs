@@ -63,23 +63,73 @@ fn a_configuration_tells_models_of_the_same_sizes_apart() {
     assert!(error.contains("config.json"), "{error}");
 }
 
-/// Sizes of a family, and of none of its models.
+/// Sizes of a family, and of none of its models: the one that is another is told.
 #[test]
 fn other_sizes() {
-    for (name, changed, reason) in [
-        ("linear_tiny", "blocks.0.mlp1.fc1.weight", "FF-only"),
-        ("deit_tiny_patch16_224", "blocks.0.mlp.fc1.weight", "ViT"),
-        ("resmlp_12_224", "blocks.0.mlp_channels.fc1.weight", "ResMLP"),
-        ("gmlp_ti16_224", "blocks.0.mlp_channels.fc1.weight", "gMLP"),
-        ("gmixer_12_224", "blocks.0.mlp_channels.fc1.weight", "gMixer"),
+    for (name, changed, axis, reason) in [
+        ("linear_tiny", "blocks.0.mlp1.fc1.weight", 0, "FF-only: 770 along the channels"),
+        ("linear_tiny", "blocks.0.mlp2.fc1.weight", 0, "FF-only: 790 hidden units"),
+        ("linear_tiny", "pos_encoding.pos_embed", 2, "FF-only: 16 x 14 patches"),
+        ("attention_only_tiny", "pos_encoding.pos_embed", 3, "attention-only: 14 x 16 patches"),
+        ("deit_tiny_patch16_224", "blocks.0.mlp.fc1.weight", 0, "ViT: 3 heads, 770 hidden units"),
+        (
+            "deit_tiny_distilled_patch16_224",
+            "blocks.0.mlp.fc1.weight",
+            0,
+            "ViT: 770 hidden units, distilled",
+        ),
+        ("resmlp_12_224", "blocks.0.mlp_channels.fc1.weight", 0, "ResMLP: 1538 hidden units"),
+        ("gmlp_ti16_224", "blocks.0.mlp_channels.fc1.weight", 0, "gMLP: 770 hidden units"),
+        ("gmixer_12_224", "blocks.0.mlp_channels.fc1.weight", 0, "gMixer: 1538 along the channels"),
+        ("mixer_s16_224", "blocks.0.mlp_tokens.fc1.weight", 0, "MLP-Mixer: 258 hidden units"),
     ] {
         let mut shapes = shapes(registry::model(name).unwrap(), 1000).unwrap();
-        let shape = shapes.iter_mut().find(|(tensor, _)| tensor == changed).unwrap();
-        shape.1[0] += 2;
+        shape_of(&mut shapes, changed)[axis] += 2;
         let (_directory, file) = open(&shapes);
         let error = detect(&file).unwrap_err();
         let ModelError::Undetected { reason: found, .. } = &error else { panic!("{error}") };
-        assert!(found.contains(reason), "{name}: {found}");
+        let (family, size) = reason.split_once(": ").unwrap();
+        assert!(found.starts_with(family) && found.contains(size), "{name}: {found}");
+    }
+}
+
+fn shape_of<'a>(shapes: &'a mut Shapes, name: &str) -> &'a mut Vec<usize> {
+    &mut shapes.iter_mut().find(|(tensor, _)| tensor == name).unwrap().1
+}
+
+/// What is wrong with a file of a known model is told as a difference from it.
+#[test]
+fn one_wrong_tensor() {
+    let mismatch = |name: &str, change: &dyn Fn(&mut Shapes)| {
+        let mut shapes = shapes(registry::model(name).unwrap(), 1000).unwrap();
+        change(&mut shapes);
+        let (_directory, file) = open(&shapes);
+        let error = detect(&file).unwrap_err();
+        let ModelError::Mismatch { mismatch, model, .. } = error else { panic!("{error}") };
+        assert_eq!(model, name);
+        *mismatch
+    };
+    let distilled = "deit_tiny_distilled_patch16_224";
+    for lacking in ["dist_token", "head_dist.weight", "head.bias"] {
+        let found = mismatch(distilled, &|shapes| shapes.retain(|(name, _)| name != lacking));
+        assert_eq!((found.missing, found.misshapen), (vec![lacking.to_owned()], vec![]));
+    }
+    let found = mismatch("deit_tiny_patch16_224", &|shapes| shape_of(shapes, "pos_embed")[2] = 100);
+    let [misshapen] = &found.misshapen[..] else { panic!("{found}") };
+    assert_eq!(
+        (&misshapen.expected[..], &misshapen.found[..]),
+        (&[1, 197, 192][..], &[1, 197, 100][..])
+    );
+}
+
+/// A model that cannot be loaded is not found.
+#[test]
+fn a_head_without_classes() {
+    for name in ["deit_tiny_patch16_224", "resmlp_12_224", "mixer_s32_224"] {
+        let (_directory, file) = open(&shapes(registry::model(name).unwrap(), 0).unwrap());
+        let error = detect(&file).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, ModelError::Config(_)) && text.contains("no class"), "{text}");
     }
 }
 

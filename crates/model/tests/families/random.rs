@@ -1,6 +1,9 @@
 //! Weights drawn at random, of any sizes.
 
-use mixfold_model::{Config, Loader, ModelError, Trunk, VitConfig};
+use mixfold_model::{
+    AttentionOnlyConfig, Config, FfOnlyConfig, GMixerConfig, GmlpConfig, Loader, MixerConfig,
+    ModelError, ResMlpConfig, Trunk, VitConfig,
+};
 
 use crate::common::families::{CLASSES, networks};
 use crate::common::{images, logits};
@@ -38,5 +41,40 @@ fn impossible_sizes() {
         let error = load(config.into(), classes).unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, ModelError::Config(_)) && text.contains(reason), "{text}");
+    }
+}
+
+/// Sizes whose products are no numbers, or more than any memory holds.
+#[test]
+fn too_large() {
+    for network in networks() {
+        for huge in [usize::MAX, usize::MAX / 2 + 1, 1 << 48] {
+            for classes in [CLASSES, huge] {
+                let config = match network.config.clone() {
+                    config if classes == huge => config,
+                    Config::FfOnly(config) => FfOnlyConfig { grid: [huge, 3], ..config }.into(),
+                    Config::AttentionOnly(config) => {
+                        AttentionOnlyConfig { grid: [3, huge], ..config }.into()
+                    }
+                    Config::Mixer(config) => MixerConfig { channel_hidden: huge, ..config }.into(),
+                    Config::Vit(config) => VitConfig { hidden: huge, ..config }.into(),
+                    Config::ResMlp(config) => {
+                        let trunk = Trunk { image_channels: huge, ..config.trunk };
+                        ResMlpConfig { trunk, ..config }.into()
+                    }
+                    Config::Gmlp(config) => {
+                        let trunk = Trunk { depth: huge, ..config.trunk };
+                        GmlpConfig { trunk, ..config }.into()
+                    }
+                    Config::GMixer(config) => {
+                        GMixerConfig { token_hidden: huge & !1, ..config }.into()
+                    }
+                    config => panic!("{config:?}"),
+                };
+                let error = Loader::new().random_config("large", config.clone(), classes, 0);
+                let text = error.unwrap_err().to_string();
+                assert!(text.contains("no memory"), "{config:?}: {text}");
+            }
+        }
     }
 }
