@@ -66,3 +66,63 @@ fn phases_sum_up() {
         assert_eq!((model.parameters(), parameters), (stored as u64, stored as u64));
     }
 }
+
+/// The kind of work of each part, and the multiply-adds of each kind, by the formulas.
+#[test]
+fn phases_of_parts() {
+    use Phase::{Channels, Head, Stem, Tokens};
+    for network in networks() {
+        let (phases, trunk, [tokens, channels]): (&[Phase], _, _) = match &network.config {
+            Config::Mixer(config) => {
+                let (n, c) = (config.trunk.patches(), config.trunk.channels);
+                let macs = [config.token_hidden, config.channel_hidden].map(|h| 2 * n * c * h);
+                (&[Tokens, Channels], config.trunk, macs)
+            }
+            Config::GMixer(config) => {
+                let (n, c) = (config.trunk.patches(), config.trunk.channels);
+                let macs = [config.token_hidden, config.channel_hidden];
+                (&[Tokens, Channels], config.trunk, macs.map(|h| n * c * (h + h / 2)))
+            }
+            Config::FfOnly(config) => {
+                let (n, c) = (config.trunk.patches() + 1, config.trunk.channels);
+                let macs = [config.token_hidden, config.channel_hidden].map(|h| 2 * n * c * h);
+                (&[Channels, Tokens], config.trunk, macs)
+            }
+            Config::AttentionOnly(config) => {
+                let (n, c) = (config.trunk.patches() + 1, config.trunk.channels);
+                let macs = [[n, c], [c, n]].map(|[n, c]| 4 * n * c * c + 2 * n * n * c);
+                (&[Tokens, Channels], config.trunk, macs)
+            }
+            Config::Vit(config) => {
+                let prefix = if config.distilled { 2 } else { 1 };
+                let (n, c) = (config.trunk.patches() + prefix, config.trunk.channels);
+                let macs = [4 * n * c * c + 2 * n * n * c, 2 * n * c * config.hidden];
+                (&[Tokens, Channels], config.trunk, macs)
+            }
+            Config::ResMlp(config) => {
+                let (n, c) = (config.trunk.patches(), config.trunk.channels);
+                (&[Tokens, Channels], config.trunk, [n * n * c, 2 * n * c * config.hidden])
+            }
+            Config::Gmlp(config) => {
+                let (n, c) = (config.trunk.patches(), config.trunk.channels);
+                let half = config.hidden / 2;
+                let macs = [n * n * half, n * c * 3 * half];
+                (&[Channels, Tokens, Channels], config.trunk, macs)
+            }
+            config => panic!("{config:?}"),
+        };
+        let model = network.load(&Loader::new());
+        let found: Vec<_> = model.layers().iter().map(|layer| layer.phase()).collect();
+        let blocks = phases.repeat(trunk.depth);
+        assert_eq!(found[..=blocks.len()], [&[Stem], &blocks[..]].concat(), "{:?}", network.config);
+        assert!(found[blocks.len() + 1..].iter().all(|&phase| phase == Head));
+
+        let spared = match &network.config {
+            Config::FfOnly(config) => trunk.patches() * trunk.channels * config.token_hidden,
+            _ => 0,
+        };
+        let macs = [trunk.depth * tokens - spared, trunk.depth * channels];
+        let found = [Tokens, Channels].map(|phase| model.phase_macs(phase));
+        assert_eq!(found, macs.map(|macs| macs as u64), "{:?}", network.config);
+    }
+}

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use mixfold_model::preprocess::Color;
+use mixfold_model::preprocess::{Color, Interpolation, Resize};
 use mixfold_model::{
     AttentionOnlyConfig, Config, FfOnlyConfig, Form, GMixerConfig, GmlpConfig, Loader, MixerConfig,
-    Phase, ResMlpConfig, Trunk, VitConfig, registry,
+    Phase, Preprocess, ResMlpConfig, Trunk, VitConfig, registry,
 };
 
 /// Name, depth, patch, channels, tokens; parameters without and with a head of 1000 classes, as the
@@ -103,6 +103,33 @@ fn sizes_of_the_other_families() {
         assert_eq!(model.parameters(), parameters, "{name}");
         let error = (model.macs() as f64 / (macs * 1e6) - 1.0).abs();
         assert!(error < 0.005, "{name}: {} multiply-adds", model.macs());
+    }
+}
+
+/// How the official evaluations prepare images: the part of the shorter side, and whether mean and
+/// deviation are those of ImageNet or put values from -1 to 1.
+#[test]
+fn preprocessing_of_each_family() {
+    const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+    const CENTRED: [[f32; 3]; 2] = [[0.5; 3]; 2];
+    let expected = |name: &str| match name.split_once('_').unwrap().0 {
+        "mixer" | "gmlp" => (0.875, CENTRED),
+        "linear" | "attention" | "gmixer" => (0.875, IMAGENET),
+        "vit" => (0.9, CENTRED),
+        "deit" | "resmlp" => (0.9, IMAGENET),
+        "repmlpnet" => (1.0, IMAGENET),
+        _ => panic!("{name}"),
+    };
+    for model in registry::models().iter().filter(|model| !model.is_embedded()) {
+        let Preprocess { resize, crop_fraction, interpolation, mean, std, .. } = model.preprocess;
+        let (fraction, values) = expected(model.name);
+        assert_eq!((crop_fraction, [mean, std]), (fraction, values), "{}", model.name);
+        assert_eq!(resize, Resize::ShorterSide, "{}", model.name);
+        let filter = match model.config {
+            Config::RepMlpNet(_) => Interpolation::Bilinear,
+            _ => Interpolation::Bicubic,
+        };
+        assert_eq!(interpolation, filter, "{}", model.name);
     }
 }
 
