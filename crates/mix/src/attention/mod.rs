@@ -51,9 +51,11 @@ pub enum Positions {
 /// # Not finite
 /// A query with a score that is NaN or +∞, or with none but −∞, gives NaN, as the formula with the
 /// maximum subtracted does; a key with a score of −∞ beside finite ones has weight 0. An infinite
-/// value gives NaN where its weight is 0 to f32, that is where its score is 104 or more below the
-/// maximum, and else itself. Nothing reaches another query, head or outer index but through the keys
-/// and values that they share. A score or sum of values that overflows counts as infinite.
+/// value gives NaN where its weight becomes 0 to f32, and else itself. With at most 256 keys that is
+/// where its score is 104 or more below the maximum; with more, where it is so far below the largest
+/// one up to its block, or a later block raises that by as much. Nothing reaches another query, head or
+/// outer index but through the keys and values that they share. A score or sum of values that
+/// overflows counts as infinite.
 ///
 /// # Same bits
 /// For any number of threads and any place in `outer`, and among fused instruction sets.

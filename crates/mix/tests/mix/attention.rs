@@ -151,6 +151,39 @@ fn blocks_of_minus_infinity() {
     }
 }
 
+/// An infinite value whose score is far below the maximum gives itself or NaN, by whether its weight
+/// becomes 0: in its own block, or when a later one has a larger score.
+#[test]
+fn infinite_values_with_little_weight() {
+    // A score, the largest one beside it in its block, and that of the block behind.
+    for (score, first, second, is_nan) in [
+        (-103.0, 0.0, 0.0, false),
+        (-105.0, 0.0, 0.0, true),
+        (-105.0, 0.0, -300.0, true),
+        (-120.0, -60.0, 0.0, false),
+        (-103.0, -103.0, 0.0, false),
+        (-105.0, -105.0, 0.0, true),
+    ] {
+        for positions in BOTH {
+            let case = Case { scale: Some(1.0), ..Case::new(1, 1, 512, positions) };
+            let mut qkv = case.input();
+            for j in 0..512 {
+                qkv[case.place(0, 0, j, 0)] = 1.0;
+                qkv[case.place(1, 0, j, 0)] = if j < 256 { first } else { second };
+            }
+            qkv[case.place(1, 0, 7, 0)] = score;
+            for value in [f32::INFINITY, f32::NEG_INFINITY] {
+                qkv[case.place(2, 0, 7, 0)] = value;
+                let expected = if is_nan { f32::NAN } else { value };
+                for isa in env::isas_under_test() {
+                    let y = case.run(&qkv, &sequential(isa));
+                    assert_same(&[expected; 512], &y, &(isa, score, first, second, positions));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn zero_sizes() {
     for positions in BOTH {
