@@ -88,7 +88,9 @@ impl Model {
         self.network.parameters()
     }
 
-    /// Multiply-adds of convolutions and matrices for one image.
+    /// Multiply-adds of convolutions, matrices and attention for one image, as they are run: an FF-only
+    /// has fewer than [`ModelInfo::macs`](crate::ModelInfo::macs) says, as its last layer computes the
+    /// class token alone.
     pub fn macs(&self) -> u64 {
         self.network.macs(None)
     }

@@ -110,7 +110,8 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
     /// The steps after which activations can be seen, in order.
     fn layers(&self) -> Vec<Layer>;
     fn parameters(&self) -> u64;
-    /// Multiply-adds of convolutions and matrices for one image, in a phase or in all.
+    /// Multiply-adds of convolutions, matrices and attention for one image, as they are run, in a phase
+    /// or in all.
     fn macs(&self, phase: Option<Phase>) -> u64;
     /// Bytes of the packed weights.
     fn packed_bytes(&self) -> usize;

@@ -44,7 +44,8 @@ impl ModelInfo {
         self.config.parameters(self.classes, Form::Deploy)
     }
 
-    /// Multiply-adds of convolutions and matrices for one image, in deploy form if there are two.
+    /// Multiply-adds of convolutions, matrices and attention for one image, in deploy form if there are
+    /// two.
     pub fn macs(&self) -> u64 {
         self.config.macs(self.classes, Form::Deploy)
     }

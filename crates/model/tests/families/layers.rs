@@ -1,8 +1,8 @@
 //! What can be observed on the way.
 
-use mixfold_model::{Config, Layer, Loader, Phase};
+use mixfold_model::{Config, FfOnlyConfig, Form, Layer, Loader, Phase, Trunk};
 
-use crate::common::families::networks;
+use crate::common::families::{CLASSES, Network, networks};
 use crate::common::images;
 
 /// The names of what is observed in a network of two blocks.
@@ -124,5 +124,52 @@ fn phases_of_parts() {
         let macs = [trunk.depth * tokens - spared, trunk.depth * channels];
         let found = [Tokens, Channels].map(|phase| model.phase_macs(phase));
         assert_eq!(found, macs.map(|macs| macs as u64), "{:?}", network.config);
+    }
+}
+
+/// Of the last layer along the tokens an FF-only computes the class token alone, as another block
+/// behind it would find it.
+#[test]
+fn the_last_block_of_an_ff_only() {
+    let shown = |config: &Config, name: &str| {
+        let model = Network::new(config, CLASSES).unwrap().load(&Loader::new());
+        let (images, mut logits) = (images(&model, 1), vec![0.0; CLASSES]);
+        let mut found = None;
+        let observe = |layer: Layer, _, shape: &[usize], values: &[f32]| {
+            if layer.to_string() == name {
+                found = Some((shape.to_vec(), values.to_vec()));
+            }
+        };
+        model.plan(1).unwrap().run_observed(&images, &mut logits, observe).unwrap();
+        found.unwrap()
+    };
+    let mut count = 0;
+    for network in networks() {
+        let Config::FfOnly(config) = network.config else { continue };
+        let Trunk { channels, depth, .. } = config.trunk;
+        let name = format!("blocks.{}", depth - 1);
+        let (shape, alone) = shown(&config.into(), &name);
+        assert_eq!(shape, [1, 1, channels]);
+        let trunk = Trunk { depth: depth + 1, ..config.trunk };
+        let (shape, all) = shown(&FfOnlyConfig { trunk, ..config }.into(), &name);
+        assert_eq!(shape, [1, 1 + trunk.patches(), channels]);
+        assert_eq!(alone, all[..channels]);
+        count += 1;
+    }
+    assert_eq!(count, 2);
+}
+
+/// All weights are counted, those of each head too.
+#[test]
+fn bytes_of_the_heads() {
+    for network in networks() {
+        let bytes = |classes| {
+            let config = network.config.clone();
+            Loader::new().random_config("heads", config, classes, 0).unwrap().packed_bytes()
+        };
+        let parameters = |classes| network.config.parameters(classes, Form::Deploy) as usize;
+        // The weights of a head and its bias, which is not packed with them.
+        let heads = parameters(1000) - parameters(200) - 2 * 800;
+        assert!(bytes(1000) - bytes(200) >= 4 * heads, "{:?}", network.config);
     }
 }
