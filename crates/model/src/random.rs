@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn each_kind_of_tensor_has_its_mean_and_variance() {
-        let cases: [(&str, &[usize], f64, f64); 7] = [
+        let cases: [(&str, &[usize], f64, f64); 9] = [
+            ("blocks.0.norm1.alpha", &[1, 1, 120_000], 1.0, 0.25 / 3.0),
+            ("blocks.0.norm1.beta", &[1, 1, 120_000], 0.0, 0.01 / 3.0),
             ("head.weight", &[300, 400], 0.0, 1.0 / 400.0),
             ("stem.proj.weight", &[300, 4, 10, 10], 0.0, 1.0 / 400.0),
             ("norm.weight", &[120_000], 1.0, 0.25 / 3.0),

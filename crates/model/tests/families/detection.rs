@@ -152,3 +152,11 @@ fn resmlps_of_their_authors() {
         assert_eq!(detect(&file).unwrap().name, model.name);
     }
 }
+
+/// Flax's names tell the heads of a ViT, whose matrices are split in them.
+#[test]
+fn heads_of_a_flax_vit() {
+    let file = Checkpoint::open(files::fixture("flax_vit_small.npz")).unwrap();
+    let error = detect(&file).unwrap_err();
+    assert!(error.to_string().contains(" 3 heads"), "{error}");
+}
