@@ -57,8 +57,8 @@ fn a_file_that_fits() {
 fn files_that_do_not_fit() {
     for (name, format, reason) in [
         ("timm_mixer_small.safetensors", "safetensors", "2 blocks of 32 channels"),
-        ("flax_mixer_tiny.npz", "npz", "24 tokens are no square image"),
-        ("arrays.npz", "npz", "no stem"),
+        ("flax_mixer_tiny.npz", "npz", "24 patches are no square image"),
+        ("arrays.npz", "npz", "not named like those of any family"),
     ] {
         let json = inspect(&fixture(name), &["--json"]).json();
         assert_eq!(keys(&json), sorted(KEYS));
