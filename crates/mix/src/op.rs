@@ -128,7 +128,7 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.run_tensors((None, x), None, axes, ctx, scratch)
+        self.run_tensors((None, x), Accum::Replace, None, axes, ctx, scratch)
     }
 
     /// Applies the operator from `x`, of `axes`, to `y`, of `axes` with the new length of the axis.
@@ -143,7 +143,22 @@ impl AxisOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.run_tensors((Some(x), y), None, axes, ctx, scratch)
+        self.run_tensors((Some(x), y), Accum::Replace, None, axes, ctx, scratch)
+    }
+
+    /// As [`apply_to`](Self::apply_to), but adds the result to `y`: a residual connection from elsewhere.
+    ///
+    /// # Errors
+    /// As [`apply_to`](Self::apply_to), and if the operator has a residual connection of its own.
+    pub fn apply_add(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        axes: Axes,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        self.run_tensors((Some(x), y), Accum::Add, None, axes, ctx, scratch)
     }
 
     /// The same operator with a gate, one number for each outer index, for one call.
@@ -185,6 +200,7 @@ impl AxisOp {
     fn run_tensors(
         &self,
         (x, y): (Option<&[f32]>, &mut [f32]),
+        accum: Accum<'_, f32>,
         gate: Option<&[f32]>,
         axes: Axes,
         ctx: &Context,
@@ -202,7 +218,7 @@ impl AxisOp {
         let ((x_rows, x_cols), (y_rows, y_cols)) = (self.shape(axes), self.shape(after));
         let x = x.map(|x| MatRef::row_major(x, x_rows, x_cols)).transpose()?;
         let y = MatMut::row_major(y, y_rows, y_cols)?;
-        self.run(Call { x, y, accum: Accum::Replace, gate, axes }, ctx, scratch)
+        self.run(Call { x, y, accum, gate, axes }, ctx, scratch)
     }
 
     /// Applies the operator to matrices whose shapes have been compared.
@@ -237,8 +253,8 @@ impl AxisOp {
         }
     }
 
-    /// Memory for [`apply`](Self::apply), [`apply_to`](Self::apply_to) and
-    /// [`apply_views`](Self::apply_views), so that they allocate nothing.
+    /// Memory for [`apply`](Self::apply), [`apply_to`](Self::apply_to),
+    /// [`apply_add`](Self::apply_add) and [`apply_views`](Self::apply_views), so that they allocate nothing.
     ///
     /// # Errors
     /// If shapes, side or instruction set do not agree, or the shape or the memory does not fit the
@@ -288,7 +304,7 @@ impl Gated<'_> {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.op.run_tensors((None, x), Some(self.gate), axes, ctx, scratch)
+        self.op.run_tensors((None, x), Accum::Replace, Some(self.gate), axes, ctx, scratch)
     }
 
     /// As [`AxisOp::apply_to`].
@@ -303,7 +319,7 @@ impl Gated<'_> {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
-        self.op.run_tensors((Some(x), y), Some(self.gate), axes, ctx, scratch)
+        self.op.run_tensors((Some(x), y), Accum::Replace, Some(self.gate), axes, ctx, scratch)
     }
 }
 

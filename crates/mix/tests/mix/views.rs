@@ -258,6 +258,26 @@ fn a_half_gates_the_other_one() {
     }
 }
 
+/// Whole tensors that are added to are views without gaps.
+#[test]
+fn added_to_a_whole_tensor() {
+    for axes in [Axes { outer: 3, axis: 19, inner: 45 }, Axes { outer: 57, axis: 19, inner: 1 }] {
+        for hidden in [None, Some(70)] {
+            let case = Case { norm: NormKind::LayerAxis, ..Case::plain(axes, hidden, 23) };
+            let views = Views { case, old: Old::Added, gaps: [(0, 0); 3] };
+            let (case, x) = (&views.case, views.case.input());
+            let met = numbers(11, views.after().elements().unwrap());
+            for isa in env::isas_under_test() {
+                let (op, ctx) = (case.op(isa), sequential(isa));
+                let (mut y, mut scratch) =
+                    (met.clone(), dirty(op.scratch_len(axes, &ctx).unwrap()));
+                op.apply_add(&x, &mut y, axes, &ctx, &mut scratch).unwrap();
+                assert_same(&views.run(&op, &x, &met, &ctx), &y, &(isa, case));
+            }
+        }
+    }
+}
+
 /// The token that is read out, alone, has the bits that it has among all tokens.
 #[test]
 fn one_token_of_each_image() {

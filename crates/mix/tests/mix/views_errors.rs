@@ -98,6 +98,10 @@ fn residual_connections() {
                 refused(&op, (shape, shape), None, accum, axes, &error);
             }
             refused(&op, (shape, shape), Some(shape), Accum::Replace, axes, &error);
+            let (x, mut y) = (case.input(), vec![7.0; case.input().len()]);
+            let (ctx, mut scratch) = (sequential(Isa::best()), Scratch::new());
+            assert_eq!(op.apply_add(&x, &mut y, axes, &ctx, &mut scratch), Err(error));
+            assert!(y.iter().all(|&y| y == 7.0), "written");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The parts of a block: each one or a few calls of `mix`.
 
-use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
+use mixfold_gemm::{Accum, Context, MatMut, Scratch};
 use mixfold_mix::{Axes, AxisOp, MixError, SelfAttention};
 
 use crate::ModelError;
@@ -160,8 +160,7 @@ impl Part {
                 let attended = &mut attended[..axes.elements()?];
                 qkv.apply_to(x, hidden, axes, ctx, scratch)?;
                 attention.apply(hidden, attended, shape.axes(Along::Tokens), ctx, scratch)?;
-                let attended = matrix(attended, axes)?;
-                proj.apply_views(attended, matrix_mut(x, axes)?, Accum::Add, axes, ctx, scratch)
+                proj.apply_add(attended, x, axes, ctx, scratch)
             }
             Part::Expand(op) => {
                 let hidden = &mut hidden[..channels.with_axis(op.out()).elements()?];
@@ -174,14 +173,13 @@ impl Part {
             }
             Part::Contract(op) => {
                 let (u, _) = halves(hidden, channels.outer, op.axis())?;
+                let x = MatMut::row_major(x, channels.outer, channels.axis)?;
                 let axes = channels.with_axis(op.axis());
-                op.apply_views(u.as_ref(), matrix_mut(x, channels)?, Accum::Add, axes, ctx, scratch)
+                op.apply_views(u.as_ref(), x, Accum::Add, axes, ctx, scratch)
             }
             Part::Read(op) => {
-                let axes = shape.axes(Along::Tokens);
                 first_tokens(x, read, shape, op.out());
-                let read = matrix_mut(read, axes.with_axis(op.out()))?;
-                op.apply_views(matrix(x, axes)?, read, Accum::Add, axes, ctx, scratch)
+                op.apply_add(x, read, shape.axes(Along::Tokens), ctx, scratch)
             }
         }
     }
@@ -193,24 +191,6 @@ pub(crate) fn first_tokens(x: &[f32], read: &mut [f32], shape: Shape, count: usi
     for (image, read) in images.zip(read.chunks_exact_mut((count * shape.channels).max(1))) {
         read.copy_from_slice(&image[..read.len()]);
     }
-}
-
-/// A tensor as operators see it: `[outer · axis, inner]`, or `[outer, axis]` where `inner` is 1.
-fn rows_and_columns(axes: Axes) -> (usize, usize) {
-    match axes {
-        Axes { outer, axis, inner: 1 } => (outer, axis),
-        Axes { outer, axis, inner } => (outer * axis, inner),
-    }
-}
-
-fn matrix(values: &[f32], axes: Axes) -> Result<MatRef<'_, f32>, MixError> {
-    let (rows, cols) = rows_and_columns(axes);
-    Ok(MatRef::row_major(values, rows, cols)?)
-}
-
-fn matrix_mut(values: &mut [f32], axes: Axes) -> Result<MatMut<'_, f32>, MixError> {
-    let (rows, cols) = rows_and_columns(axes);
-    Ok(MatMut::row_major(values, rows, cols)?)
 }
 
 /// The halves of the columns of a matrix.
