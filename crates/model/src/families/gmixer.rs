@@ -12,7 +12,7 @@
 use mixfold_gemm::Activation;
 use mixfold_mix::{Norm, Side};
 
-use super::along_both_axes;
+use super::{MixerConfig, along_both_axes};
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::network::Phase;
@@ -77,20 +77,12 @@ impl TokenFamily for GMixerConfig {
     }
 
     fn detect(found: &Found<'_>) -> Result<Self, String> {
-        let [token_hidden, patches] =
-            found.matrix("blocks.0.mlp_tokens.fc1.weight", "token mixing")?;
-        let [channel_hidden, _] =
-            found.matrix("blocks.0.mlp_channels.fc1.weight", "channel mixing")?;
-        let trunk = Trunk::detect(found, Self::STEM, patches, "norm1.bias")?;
+        let MixerConfig { trunk, token_hidden, channel_hidden } = MixerConfig::detect(found)?;
         Ok(GMixerConfig { trunk, token_hidden, channel_hidden })
     }
 
     fn further_sizes(&self) -> String {
         along_both_axes(self.token_hidden, self.channel_hidden)
-    }
-
-    fn ends(&self, list: &mut Tensors) {
-        list.layer("norm", &[self.trunk.channels]);
     }
 
     fn block_tensors(&self, block: &str, list: &mut Tensors) {

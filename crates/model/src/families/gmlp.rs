@@ -77,10 +77,6 @@ impl TokenFamily for GmlpConfig {
         format!("{} hidden units", self.hidden)
     }
 
-    fn ends(&self, list: &mut Tensors) {
-        list.layer("norm", &[self.trunk.channels]);
-    }
-
     fn block_tensors(&self, block: &str, list: &mut Tensors) {
         let (tokens, channels) = (self.tokens(), self.trunk.channels);
         list.layer(format!("{block}.norm"), &[channels])

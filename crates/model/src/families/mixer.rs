@@ -82,10 +82,6 @@ impl TokenFamily for MixerConfig {
         mixer_names::file_name(names, name)
     }
 
-    fn ends(&self, list: &mut Tensors) {
-        list.layer("norm", &[self.trunk.channels]);
-    }
-
     fn block_tensors(&self, block: &str, list: &mut Tensors) {
         let channels = self.trunk.channels;
         list.layer(format!("{block}.norm1"), &[channels])

@@ -90,8 +90,10 @@ pub(crate) trait TokenFamily:
         None
     }
 
-    /// The tensors before and behind the blocks, but those of stem and heads.
-    fn ends(&self, list: &mut Tensors);
+    /// The tensors before and behind the blocks, but those of stem and heads: a last layer norm.
+    fn ends(&self, list: &mut Tensors) {
+        list.layer("norm", &[self.trunk().channels]);
+    }
 
     /// The tensors of a block, whose names begin with `block` and a full stop.
     fn block_tensors(&self, block: &str, list: &mut Tensors);
