@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mixfold_gemm::{Context, GemmError};
+use mixfold_gemm::{Buffer, Context};
 use mixfold_model::{Model, ModelError, Phase, Plan};
 use mixfold_simd::peak;
 use serde::Serialize;
@@ -24,27 +24,21 @@ const LEAST_WINDOWS: usize = 20;
 pub(crate) struct Timed<'a> {
     plan: Plan<'a>,
     images: &'a [f32],
-    logits: Vec<f32>,
+    logits: Buffer<f32>,
 }
 
 /// The values that a batch of the model's images has, in the range of ordinary ones: from -1 to 1.
 /// Those of a smaller batch are the first of them.
-pub(crate) fn images(model: &Model, batch: usize) -> Result<Vec<f32>, ModelError> {
-    filled(len(model, batch), |i| (i * 7919 % 256) as f32 / 127.5 - 1.0)
+pub(crate) fn images(model: &Model, batch: usize) -> Result<Buffer<f32>, ModelError> {
+    let mut images = Buffer::zeroed(len(model, batch))?;
+    for (i, value) in images.iter_mut().enumerate() {
+        *value = (i * 7919 % 256) as f32 / 127.5 - 1.0;
+    }
+    Ok(images)
 }
 
 fn len(model: &Model, batch: usize) -> usize {
     model.input().iter().product::<usize>().saturating_mul(batch)
-}
-
-/// So many values, or an error if there is no memory for them.
-fn filled(len: usize, value: impl Fn(usize) -> f32) -> Result<Vec<f32>, ModelError> {
-    let mut values = Vec::new();
-    values
-        .try_reserve_exact(len)
-        .map_err(|_| GemmError::Memory { bytes: len.saturating_mul(size_of::<f32>()) })?;
-    values.extend((0..len).map(value));
-    Ok(values)
 }
 
 impl<'a> Timed<'a> {
@@ -55,7 +49,7 @@ impl<'a> Timed<'a> {
         images: &'a [f32],
     ) -> Result<Self, ModelError> {
         let images = &images[..len(model, batch)];
-        let logits = filled(model.classes().saturating_mul(batch), |_| 0.0)?;
+        let logits = Buffer::zeroed(model.classes().saturating_mul(batch))?;
         Ok(Timed { plan: model.plan(batch)?, images, logits })
     }
 
@@ -174,7 +168,8 @@ mod tests {
 
     #[test]
     fn what_is_too_large_for_memory_is_an_error() {
-        let error = filled(usize::MAX / 8, |_| 0.0).unwrap_err();
+        let model = Model::embedded().unwrap();
+        let error = images(&model, usize::MAX / 9 / len(&model, 1)).unwrap_err();
         assert!(error.to_string().contains("no memory"), "{error}");
     }
 }

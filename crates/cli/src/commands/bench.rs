@@ -16,8 +16,8 @@ const RUNS_PER_LOOK: usize = 3;
 
 /// Measure the speed of a model
 ///
-/// Prints the images per second, the GFLOP/s (two operations per multiply-add of convolutions and
-/// matrices), and how much that is of the peak: the best rate of f32 multiply-adds on registers,
+/// Prints the images per second, the GFLOP/s (two operations per multiply-add of convolutions,
+/// matrices and attention), and how much that is of the peak: the best rate of f32 multiply-adds on registers,
 /// measured between the runs on as many threads at once.
 ///
 /// Below stand the times of the model's phases, for the whole batch: stem (the patches, and what

@@ -5,7 +5,7 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use mixfold_gemm::Context;
+use mixfold_gemm::{Buffer, Context};
 use mixfold_model::checkpoint::Replacement;
 use mixfold_model::{Checkpoint, Model, ModelError, registry};
 
@@ -20,8 +20,8 @@ use report::Comparison;
 /// Measure several models side by side
 ///
 /// Prints the size of each model, and for each batch size its images per second, the median of a
-/// batch's time, the GFLOP/s (two operations per multiply-add of convolutions and matrices), how much
-/// that is of the peak of multiply-adds, and how many times as fast as the first model it is.
+/// batch's time, the GFLOP/s (two operations per multiply-add of convolutions, matrices and
+/// attention), how much that is of the peak of multiply-adds, and how many times as fast as the first model it is.
 ///
 /// The models take turns, a run each in every round, in random order, because machines drift: "times
 /// first" is the median over the rounds of the first model's time by this one's in the same round. The
@@ -192,7 +192,7 @@ fn measure(
     const SHORT: f64 = 0.01;
     let most = batches.iter().copied().max().unwrap_or(0);
     let largest = models.iter().max_by_key(|model| model.input().iter().product::<usize>());
-    let images = largest.map_or(Ok(Vec::new()), |model| speed::images(model, most))?;
+    let images = largest.map_or(Ok(Buffer::empty()), |model| speed::images(model, most))?;
     let pairs = batches.iter().flat_map(|&batch| models.iter().map(move |model| (model, batch)));
     let timed = pairs.map(|(model, batch)| Timed::new(model, batch, &images));
     let mut timed = timed.collect::<Result<Vec<_>, _>>()?;
