@@ -13,23 +13,31 @@ use crate::network::{Network, Phase};
 use crate::repmlp;
 use crate::sizes::sum;
 use crate::tokens::{self, Found, Names, TokenFamily, TokenNet};
-use crate::weights::{Weights, check_blocks, compare};
+use crate::weights::{Spec, Weights, check_blocks, compare};
 use crate::{Gelu, ModelError};
+
+/// What weights tell of themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    /// Whose names they have.
+    pub names: Names,
+    /// The form of a model that has two.
+    pub form: Form,
+    /// Classes of the head.
+    pub classes: usize,
+}
 
 /// Weights that are all there and of the right shapes.
 #[derive(Debug)]
 pub(crate) struct Stored<'a> {
     pub weights: Weights<'a>,
-    /// The form of a model that has two.
-    pub form: Form,
-    /// Whose names they have.
-    pub names: Names,
+    pub kind: Kind,
 }
 
 impl Stored<'_> {
     /// The GELU that goes with the names.
     pub(crate) fn gelu(&self) -> Gelu {
-        match self.names {
+        match self.kind.names {
             Names::Flax | Names::LegacyFlax => Gelu::Tanh,
             Names::Usual | Names::Facebook => Gelu::Erf,
         }
@@ -50,15 +58,40 @@ pub(crate) trait Architecture {
     fn macs(&self, classes: usize, form: Form) -> u64;
     /// The sizes that tell the family's models apart.
     fn describe(&self) -> String;
+    /// That a model can have these sizes.
+    fn check(&self) -> Result<(), ModelError>;
+    /// Number of blocks.
+    fn blocks(&self) -> usize;
+    /// What a file tells of its weights; the usual where it does not tell.
+    fn kind(&self, file: &Checkpoint) -> Kind;
+    /// All tensors of such weights.
+    fn specs(&self, kind: Kind) -> Vec<Spec>;
+
     /// The weights in a file: all tensors of the configuration, with a head of any size.
-    fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError>;
+    fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {
+        self.check()?;
+        check_blocks(file, self.blocks())?;
+        let kind = self.kind(file);
+        check_classes(file, kind.classes)?;
+        let weights = Weights::find(file, model, self.specs(kind), kind.names.squeezes())?;
+        Ok(Stored { weights, kind })
+    }
+
     /// Compares the tensors of a file with those of the configuration; returns the classes of its
     /// head.
-    fn compare(&self, file: &Checkpoint, model: &str) -> Result<usize, ModelError>;
-    /// That a model can have these sizes, and a head of `classes`.
-    fn check(&self, classes: usize) -> Result<(), ModelError>;
+    fn compare(&self, file: &Checkpoint, model: &str) -> Result<usize, ModelError> {
+        let kind = self.kind(file);
+        compare(file, &self.specs(kind), kind.names.squeezes()).into_result(file, model)?;
+        check_classes(file, kind.classes)?;
+        Ok(kind.classes)
+    }
+
     /// Weights drawn at random, of sizes that have been checked.
-    fn random(&self, classes: usize, form: Form, seed: u64) -> Stored<'static>;
+    fn random(&self, classes: usize, form: Form, seed: u64) -> Stored<'static> {
+        let kind = Kind { names: Names::Usual, form, classes };
+        Stored { weights: Weights::random(self.specs(kind), seed), kind }
+    }
+
     /// Reads and packs weights, tensor by tensor, to be run in this form.
     fn load(
         &self,
@@ -117,7 +150,7 @@ fn detect_tokens<F: TokenFamily>(file: &Checkpoint) -> Option<Result<Config, Str
 }
 
 /// That the head of a file has a class.
-pub(crate) fn check_classes(file: &Checkpoint, classes: usize) -> Result<(), ModelError> {
+fn check_classes(file: &Checkpoint, classes: usize) -> Result<(), ModelError> {
     if classes > 0 {
         return Ok(());
     }
@@ -129,13 +162,6 @@ pub(crate) fn check_classes(file: &Checkpoint, classes: usize) -> Result<(), Mod
 fn names<F: TokenFamily>(file: &Checkpoint) -> Option<Names> {
     let stem = format!("{}.weight", F::STEM);
     F::NAMES.iter().copied().find(|&names| file.entry(&F::file_name(names, &stem).0).is_some())
-}
-
-/// Whose names a file uses, and the classes of its head; the usual ones if it does not tell.
-fn names_and_classes<F: TokenFamily>(file: &Checkpoint) -> (Names, usize) {
-    let names = names::<F>(file).unwrap_or(F::NAMES[0]);
-    let head = file.entry(&F::file_name(names, "head.bias").0);
-    (names, head.map_or(1000, |head| head.elements()))
 }
 
 impl<F: TokenFamily> Architecture for F {
@@ -164,33 +190,24 @@ impl<F: TokenFamily> Architecture for F {
         format!("{} with {}, {}", F::NAME, self.trunk().describe(), self.further_sizes())
     }
 
-    fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {
-        Architecture::check(self, 1)?;
-        check_blocks(file, self.trunk().depth)?;
-        let (names, classes) = names_and_classes::<F>(file);
-        check_classes(file, classes)?;
-        let specs = tokens::specs(self, names, classes);
-        let weights = Weights::find(file, model, specs, names.squeezes())?;
-        Ok(Stored { weights, form: Form::Deploy, names })
-    }
-
-    fn compare(&self, file: &Checkpoint, model: &str) -> Result<usize, ModelError> {
-        let (names, classes) = names_and_classes::<F>(file);
-        let specs = tokens::specs(self, names, classes);
-        compare(file, &specs, names.squeezes()).into_result(file, model)?;
-        Ok(classes)
-    }
-
-    fn check(&self, classes: usize) -> Result<(), ModelError> {
+    fn check(&self) -> Result<(), ModelError> {
         let sizes = self.trunk().check().and_then(|()| TokenFamily::check(self));
-        let classes = if classes > 0 { Ok(()) } else { Err("a head without classes".to_owned()) };
-        sizes.and(classes).map_err(ModelError::Config)
+        sizes.map_err(ModelError::Config)
     }
 
-    fn random(&self, classes: usize, _: Form, seed: u64) -> Stored<'static> {
-        let names = F::NAMES[0];
-        let weights = Weights::random(tokens::specs(self, names, classes), seed);
-        Stored { weights, form: Form::Deploy, names }
+    fn blocks(&self) -> usize {
+        self.trunk().depth
+    }
+
+    fn kind(&self, file: &Checkpoint) -> Kind {
+        let names = names::<F>(file).unwrap_or(Names::Usual);
+        let head = file.entry(&F::file_name(names, "head.bias").0);
+        let classes = head.map_or(1000, |head| head.elements());
+        Kind { names, form: Form::Deploy, classes }
+    }
+
+    fn specs(&self, kind: Kind) -> Vec<Spec> {
+        tokens::specs(self, kind.names, kind.classes)
     }
 
     fn load(
@@ -200,7 +217,7 @@ impl<F: TokenFamily> Architecture for F {
         gelu: Activation,
         isa: Isa,
     ) -> Result<Box<dyn Network>, ModelError> {
-        let Stored { weights, names, .. } = stored;
-        Ok(Box::new(TokenNet::load(*self, weights, names, gelu, isa)?))
+        let Stored { weights, kind } = stored;
+        Ok(Box::new(TokenNet::load(*self, weights, kind.names, gelu, isa)?))
     }
 }

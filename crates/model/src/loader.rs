@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mixfold_gemm::{Activation, Context, GemmError};
+use mixfold_gemm::{Activation, Buffer, Context, GemmError};
 
 use crate::config::{Config, Form};
 use crate::network::Network;
@@ -136,7 +136,10 @@ impl Loader {
     ) -> Result<Box<dyn Network>, ModelError> {
         let (form, gelu) = (self.form.unwrap_or(Form::Deploy), self.activation(Gelu::Erf));
         let architecture = config.architecture();
-        architecture.check(classes)?;
+        architecture.check()?;
+        if classes == 0 {
+            return Err(ModelError::Config("a head without classes".to_owned()));
+        }
         check_memory(architecture.parameters(classes, form))?;
         let stored = architecture.random(classes, form, seed);
         architecture.load(stored, form, gelu, self.ctx.isa())
@@ -204,13 +207,10 @@ impl Loader {
 
 /// That there is memory for so many parameters, before the first of them is drawn.
 fn check_memory(parameters: u64) -> Result<(), ModelError> {
-    let memory = usize::try_from(parameters)
-        .is_ok_and(|parameters| Vec::<f32>::new().try_reserve_exact(parameters).is_ok());
-    if memory {
-        return Ok(());
-    }
-    let bytes = usize::try_from(parameters).unwrap_or(usize::MAX).saturating_mul(size_of::<f32>());
-    Err(GemmError::Memory { bytes }.into())
+    let len = usize::try_from(parameters).unwrap_or(usize::MAX);
+    let bytes = len.saturating_mul(size_of::<f32>());
+    Buffer::<f32>::zeroed(len).map_err(|_| GemmError::Memory { bytes })?;
+    Ok(())
 }
 
 /// The model whose tensors a file has, by their names and shapes; no tensor is read. Its
@@ -231,7 +231,6 @@ pub fn detect(file: &Checkpoint) -> Result<ModelInfo, ModelError> {
         None => first,
     };
     let classes = found.config.architecture().compare(file, found.name)?;
-    architecture::check_classes(file, classes)?;
     Ok(ModelInfo { classes, ..found.clone() })
 }
 

@@ -4,11 +4,11 @@ use mixfold_gemm::Activation;
 use mixfold_simd::Isa;
 
 use super::{RepMlpNet, RepMlpNetConfig, RepMlpNetStage, names};
-use crate::architecture::{Architecture, Stored, check_classes};
+use crate::architecture::{Architecture, Kind, Stored};
 use crate::config::Form;
 use crate::network::Network;
 use crate::tokens::Names;
-use crate::weights::{Weights, check_blocks, compare};
+use crate::weights::Spec;
 use crate::{Checkpoint, ModelError};
 
 impl Architecture for RepMlpNetConfig {
@@ -51,35 +51,21 @@ impl Architecture for RepMlpNetConfig {
         )
     }
 
-    fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {
-        RepMlpNetConfig::check(self)?;
-        let units = self.stages.iter().fold(0, |sum: usize, stage| sum.saturating_add(stage.depth));
-        check_blocks(file, units)?;
+    fn check(&self) -> Result<(), ModelError> {
+        RepMlpNetConfig::check(self)
+    }
+
+    fn blocks(&self) -> usize {
+        self.stages.iter().fold(0, |sum: usize, stage| sum.saturating_add(stage.depth))
+    }
+
+    fn kind(&self, file: &Checkpoint) -> Kind {
         let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
-        check_classes(file, classes)?;
-        let specs = names::specs(self, classes, form);
-        let weights = Weights::find(file, model, specs, false)?;
-        Ok(Stored { weights, form, names: Names::Usual })
+        Kind { names: Names::Usual, form, classes }
     }
 
-    fn compare(&self, file: &Checkpoint, model: &str) -> Result<usize, ModelError> {
-        let (form, classes) = (names::form(file), names::classes(file).unwrap_or(1000));
-        let specs = names::specs(self, classes, form);
-        compare(file, &specs, false).into_result(file, model)?;
-        Ok(classes)
-    }
-
-    fn check(&self, classes: usize) -> Result<(), ModelError> {
-        RepMlpNetConfig::check(self)?;
-        match classes {
-            0 => Err(ModelError::Config("a head without classes".to_owned())),
-            _ => Ok(()),
-        }
-    }
-
-    fn random(&self, classes: usize, form: Form, seed: u64) -> Stored<'static> {
-        let weights = Weights::random(names::specs(self, classes, form), seed);
-        Stored { weights, form, names: Names::Usual }
+    fn specs(&self, kind: Kind) -> Vec<Spec> {
+        names::specs(self, kind.classes, kind.form)
     }
 
     fn load(

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::RepMlpNetConfig;
 use super::names::{self, unit};
 use super::read::{Linear, Reader};
-use crate::architecture::{Architecture, Stored};
+use crate::architecture::{Architecture, Kind, Stored};
 use crate::checkpoint::{Dtype, Format, Tensor, write_safetensors};
 use crate::config::{Config, Form};
 use crate::weights::Weights;
@@ -119,8 +119,10 @@ pub(super) fn train_form<'a>(
 ) -> Result<Weights<'a>, ModelError> {
     let path = file.path().to_owned();
     match config.find(file, model)? {
-        Stored { weights, form: Form::Train, .. } => Ok(weights),
-        Stored { form: Form::Deploy, .. } => Err(ModelError::AlreadyFolded { path }),
+        Stored { weights, kind: Kind { form: Form::Train, .. } } => Ok(weights),
+        Stored { kind: Kind { form: Form::Deploy, .. }, .. } => {
+            Err(ModelError::AlreadyFolded { path })
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use super::names::unit;
 use super::read::Reader;
 use super::unit::{Map, Unit};
 use crate::ModelError;
-use crate::architecture::Stored;
+use crate::architecture::{Kind, Stored};
 use crate::config::Form;
 use crate::network::{Layer, Network, Observe, Phase, Workspace};
 
@@ -55,7 +55,7 @@ impl RepMlpNet {
         gelu: Activation,
         isa: Isa,
     ) -> Result<Self, ModelError> {
-        let Stored { mut weights, form: stored, .. } = stored;
+        let Stored { mut weights, kind: Kind { form: stored, .. } } = stored;
         if (stored, form) == (Form::Deploy, Form::Train) {
             return Err(ModelError::Folded);
         }
