@@ -108,6 +108,7 @@ impl Cut {
     ) -> Result<Self, MixError> {
         let (kernel, workers) = (KernelId::of::<f32>(ctx.isa()), ctx.workers());
         let (positions, heads) = (attention.positions(axes), attention.heads);
+        let asked = attention.positions(attention.output(axes));
         let blocks = Split::new(positions, KEYS);
         let (len, tile) = match attention.positions {
             Positions::Axis => {
@@ -121,14 +122,13 @@ impl Cut {
         let all = axes.outer.saturating_mul(heads);
         let even =
             |tasks: usize| tasks.is_multiple_of(workers) || tasks >= workers.saturating_mul(TURNS);
-        let tiles = positions.div_ceil(tile).max(1);
+        let tiles = asked.div_ceil(tile).max(1);
         let parts = match even(all) {
             true => 1,
             false => (1..tiles).find(|parts| even(heads.saturating_mul(*parts))).unwrap_or(tiles),
         };
-        let queries = positions.div_ceil(parts).max(1);
-        let tasks =
-            if parts == 1 { all } else { heads.saturating_mul(positions.div_ceil(queries)) };
+        let queries = asked.div_ceil(parts).max(1);
+        let tasks = if parts == 1 { all } else { heads.saturating_mul(asked.div_ceil(queries)) };
         let each = len.each(blocks);
         let scratch = ScratchLen { shared: 0, each, workers: workers.min(tasks) };
         Ok(Cut { parts, queries, scratch, blocks, len })

@@ -32,6 +32,8 @@ pub enum Positions {
 /// of head 1, and so on. With y of `[outer, positions, channels]`, the input is
 /// `[outer, positions, 3 · channels]` ([`Positions::Axis`]); with y of `[outer, channels, positions]`,
 /// it is `[outer, 3 · channels, positions]` ([`Positions::Inner`]). Neither is transposed in memory.
+/// Where only the first positions are asked for ([`first`](SelfAttention::first)), y has those alone, and
+/// what stands in the place of the other queries is not read.
 ///
 /// # Method
 /// A task is a head, or some queries of one. Its keys and values are packed for the two products.
@@ -83,6 +85,8 @@ pub struct SelfAttention {
     channels: usize,
     positions: Positions,
     scale: f32,
+    /// Positions that are asked for.
+    first: usize,
 }
 
 impl SelfAttention {
@@ -95,12 +99,18 @@ impl SelfAttention {
             return Err(MixError::Heads { heads, channels });
         }
         let scale = 1.0 / ((channels / heads) as f64).sqrt();
-        Ok(SelfAttention { heads, channels, positions, scale: scale as f32 })
+        Ok(SelfAttention { heads, channels, positions, scale: scale as f32, first: usize::MAX })
     }
 
     /// With another scale of the scores.
     pub fn scale(self, scale: f32) -> Self {
         SelfAttention { scale, ..self }
+    }
+
+    /// Of the first positions alone, or of all if there are not more: y is `[outer, first, channels]`
+    /// or `[outer, channels, first]`. The bits are those of the first ones among all.
+    pub fn first(self, first: usize) -> Self {
+        SelfAttention { first, ..self }
     }
 
     /// Number of heads.
@@ -113,10 +123,11 @@ impl SelfAttention {
         self.channels / self.heads
     }
 
-    /// Shape of the input where `axes` is that of the output.
+    /// Shape of the input where `axes` is that of all positions, `[outer, positions, channels]` or
+    /// `[outer, channels, positions]`.
     ///
     /// # Errors
-    /// [`MixError::Channels`] if the output does not have the channels of the attention,
+    /// [`MixError::Channels`] if the axes do not have the channels of the attention,
     /// [`MixError::Overflow`] if a shape does not fit the address space.
     pub fn input(&self, axes: Axes) -> Result<Axes, MixError> {
         let found = match self.positions {
@@ -136,6 +147,15 @@ impl SelfAttention {
         Ok(input)
     }
 
+    /// Shape of the output where `axes` is that of all positions: the same, or with the
+    /// [`first`](Self::first) ones alone.
+    pub fn output(&self, axes: Axes) -> Axes {
+        match self.positions {
+            Positions::Axis => axes.with_axis(axes.axis.min(self.first)),
+            Positions::Inner => Axes { inner: axes.inner.min(self.first), ..axes },
+        }
+    }
+
     /// Number of positions of a tensor.
     fn positions(&self, axes: Axes) -> usize {
         match self.positions {
@@ -153,8 +173,8 @@ impl SelfAttention {
         Ok(Cut::new(self, axes, ctx)?.scratch)
     }
 
-    /// Fills `y`, whose shape is `axes`, from queries, keys and values, whose shape is
-    /// [`input`](Self::input)`(axes)`.
+    /// Fills `y`, whose shape is [`output`](Self::output)`(axes)`, from queries, keys and values, whose
+    /// shape is [`input`](Self::input)`(axes)`.
     ///
     /// # Errors
     /// If `axes` does not have the channels of the attention, or `qkv` or `y` not the length of its
@@ -168,7 +188,8 @@ impl SelfAttention {
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
         self.input(axes)?.check("input", qkv.len())?;
-        axes.check("output", y.len())?;
+        let output = self.output(axes);
+        output.check("output", y.len())?;
         let cut = Cut::new(self, axes, ctx)?;
         if y.is_empty() {
             return Ok(());
@@ -176,20 +197,22 @@ impl SelfAttention {
         let (_, workers) = scratch.take(cut.scratch)?;
         // Parts of a head are blocks of one image.
         let images = if cut.parts == 1 { axes.outer } else { 1 };
-        let len = images * axes.axis * axes.inner;
-        let (width, positions) = (self.width(), self.positions(axes));
-        for (qkv, y) in qkv.chunks_exact(3 * len).zip(y.chunks_exact_mut(len)) {
+        let (len, of_queries) = (axes.axis * axes.inner, output.axis * output.inner);
+        let (width, positions, queries) =
+            (self.width(), self.positions(axes), self.positions(output));
+        let qkv = qkv.chunks_exact(images * 3 * len);
+        for (qkv, y) in qkv.zip(y.chunks_exact_mut(images * of_queries)) {
             let qkv = Qkv::new(self, qkv, positions)?;
             let (shape, block) = match self.positions {
-                Positions::Axis => ((images * positions, self.channels), (cut.queries, width)),
-                Positions::Inner => ((images * self.channels, positions), (width, cut.queries)),
+                Positions::Axis => ((images * queries, self.channels), (cut.queries, width)),
+                Positions::Inner => ((images * self.channels, queries), (width, cut.queries)),
             };
             let y = MatMut::row_major(y, shape.0, shape.1)?;
             par_blocks(ctx.pool(), y, block, workers, |memory, at, block| {
                 let memory = cut.carve(memory);
                 let part = || match self.positions {
                     Positions::Axis => {
-                        let (image, first) = (at.row / positions, at.row % positions);
+                        let (image, first) = (at.row / queries, at.row % queries);
                         let head = qkv.head(image, at.col / width, (first, block.rows()))?;
                         rows::run(ctx.isa(), head, self.scale, block, memory)
                     }

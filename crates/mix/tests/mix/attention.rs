@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::attention_case::Case;
-use crate::case::{assert_same, sequential};
+use crate::bits::contexts;
+use crate::case::{assert_same, dirty, sequential};
 use crate::special::Boundless;
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -55,6 +56,35 @@ proptest! {
         special in select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
     ) {
         case.check_special(place, special);
+    }
+
+    /// The first positions have the bits that they have among all, on any threads, whatever stands in
+    /// the place of the other queries.
+    #[test]
+    fn the_first_positions(
+        case in prop_oneof![4 => cases(), 1 => long()],
+        first in select(vec![0, 1, 2, 6, 14, 15, 33, 1000]),
+    ) {
+        let clean = case.input();
+        let mut qkv = clean.clone();
+        let (count, channels) = (case.count, case.heads * case.width);
+        for (o, i) in (0..case.outer).flat_map(|o| (first..count).map(move |i| (o, i))) {
+            (0..channels).for_each(|c| qkv[case.place(0, o, i, c)] = f32::NAN);
+        }
+        let attention = case.attention().first(first);
+        let shape = attention.output(case.axes());
+        for isa in env::isas_under_test() {
+            let all = case.run(&clean, &sequential(isa));
+            let kept = |&place: &usize| case.of_output(place).1 < first;
+            let expected: Vec<f32> = (0..all.len()).filter(kept).map(|place| all[place]).collect();
+            let alone = sequential(isa);
+            for ctx in contexts(isa).map(|(_, ctx)| ctx).chain([&alone]) {
+                let mut scratch = dirty(attention.scratch_len(case.axes(), ctx).unwrap());
+                let mut y = vec![f32::NAN; shape.elements().unwrap()];
+                attention.apply(&qkv, &mut y, case.axes(), ctx, &mut scratch).unwrap();
+                assert_same(&expected, &y, &(first, isa, &case));
+            }
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Case {
     }
 
     /// Outer index, position and channel of a place in the output.
-    fn of_output(&self, place: usize) -> (usize, usize, usize) {
+    pub(crate) fn of_output(&self, place: usize) -> (usize, usize, usize) {
         let channels = self.heads * self.width;
         let (outer, place) = (place / (channels * self.count), place % (channels * self.count));
         match self.positions {

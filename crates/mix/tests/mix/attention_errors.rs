@@ -38,6 +38,17 @@ fn errors() {
     let shape = axes(2, 6, 5);
     refused(inner, 6, shape, (181, 60), tensor("input", axes(2, 18, 5), 181));
     refused(inner, 6, shape, (180, 61), tensor("output", shape, 61));
+    // Of the first positions alone, the output is shorter.
+    for (positions, all, first) in
+        [(axis, axes(2, 5, 6), axes(2, 1, 6)), (inner, axes(2, 6, 5), axes(2, 6, 1))]
+    {
+        let attention = SelfAttention::new(1, 6, positions).unwrap().first(1);
+        assert_eq!(attention.output(all), first);
+        let (ctx, mut y) = (sequential(Isa::best()), [3.0; 60]);
+        let result = attention.apply(&[1.0; 180], &mut y, all, &ctx, &mut Scratch::new());
+        assert_eq!(result, Err(tensor("output", first, 60)));
+        assert_eq!(y, [3.0; 60]);
+    }
     let overflow = |axes| MixError::Overflow { axes };
     refused(axis, 6, axes(MAX, 2, 6), (0, 0), overflow(axes(MAX, 2, 6)));
     refused(axis, MAX, axes(0, 1, MAX), (0, 0), overflow(axes(0, 1, MAX)));
