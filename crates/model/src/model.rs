@@ -88,9 +88,9 @@ impl Model {
         self.network.parameters()
     }
 
-    /// Multiply-adds of convolutions, matrices and attention for one image, as they are run: an FF-only
-    /// has fewer than [`ModelInfo::macs`](crate::ModelInfo::macs) says, as its last layer computes the
-    /// class token alone.
+    /// Multiply-adds of convolutions, matrices and attention for one image, as they are run: FF-only, ViT
+    /// and DeiT have fewer than [`ModelInfo::macs`](crate::ModelInfo::macs) says, as their last block
+    /// computes only the tokens that the head reads.
     pub fn macs(&self) -> u64 {
         self.network.macs(None)
     }

@@ -104,11 +104,10 @@ impl TokenFamily for FfOnlyConfig {
             .map(|hidden| product([2, tokens, channels, hidden]))
     }
 
-    fn spared_macs(&self) -> u64 {
-        match self.trunk.depth {
-            0 => 0,
-            _ => product([self.trunk.patches(), self.trunk.channels, self.token_hidden]),
-        }
+    fn last_block_macs(&self) -> [u64; 2] {
+        let [_, along_channels] = self.block_macs();
+        let tokens = self.tokens().saturating_add(1);
+        [product([tokens, self.trunk.channels, self.token_hidden]), along_channels]
     }
 
     fn stem(&self, read: &mut Reader<'_, '_>) -> Result<PatchEmbed, ModelError> {

@@ -10,8 +10,13 @@
 //! ```
 //!
 //! A distilled DeiT has a second token with a head of its own; the logits are the mean of both heads'.
+//!
+//! In the last block all tokens have keys and values, but only those that the heads read have queries:
+//! no other is computed.
 
-use mixfold_mix::{Norm, PatchEmbed, Positions, SelfAttention, Side};
+use std::ops::Range;
+
+use mixfold_mix::{AxisLinear, Norm, PatchEmbed, Positions, SelfAttention, Side};
 
 use super::vit_names;
 use crate::ModelError;
@@ -19,7 +24,8 @@ use crate::checkpoint::Checkpoint;
 use crate::network::Phase;
 use crate::sizes::{product, sum};
 use crate::tokens::{
-    Along, Attention, Found, Names, Part, Reader, Readout, Tensors, TokenFamily, Trunk,
+    Along, Attention, Found, Names, Part, ReadAttention, Reader, Readout, Tensors, TokenFamily,
+    Trunk,
 };
 use crate::weights::Layout;
 
@@ -146,6 +152,15 @@ impl TokenFamily for VitConfig {
         ]
     }
 
+    fn last_block_macs(&self) -> [u64; 2] {
+        let (tokens, channels, read) =
+            (self.tokens(), self.trunk.channels, self.readout().prefix());
+        let keys_values = product([2, tokens, channels, channels]);
+        let asking = product([2, read, channels, channels]);
+        let attention = product([2, read, tokens, channels]);
+        [sum([keys_values, asking, attention]), product([2, read, channels, self.hidden])]
+    }
+
     fn stem(&self, read: &mut Reader<'_, '_>) -> Result<PatchEmbed, ModelError> {
         let channels = self.trunk.channels;
         let mut prefix = read.values("cls_token")?;
@@ -168,18 +183,30 @@ impl TokenFamily for VitConfig {
             Names::Flax => vit_names::QKV.iter().map(|p| format!("{block}.attn.{p}")).collect(),
             _ => vec![format!("{block}.attn.qkv")],
         };
-        let qkv = read.stacked(&modules, |qkv| qkv.norm(norm1)?.pack(isa, Side::Right))?;
+        let (channels, last) = (self.trunk.channels, number + 1 == self.trunk.depth);
+        // In the last block the queries are apart from keys and values.
+        let (queries, rest) = read.stacked(&modules, |weight, bias| {
+            let rows = |rows: Range<usize>| {
+                let part = AxisLinear::new(weight.rows_at(rows.start, rows.len())?);
+                part.bias(&bias[rows])?.norm(norm1.clone())?.pack(isa, Side::Right)
+            };
+            let (apart, first) = if last { (Some(0..channels), channels) } else { (None, 0) };
+            Ok((apart.map(rows).transpose()?, rows(first..bias.len())?))
+        })?;
         let proj =
             read.linear(&format!("{block}.attn.proj"), |proj| proj.pack(isa, Side::Right))?;
-        let attention = SelfAttention::new(self.heads, self.trunk.channels, Positions::Axis)?;
+        let attention = SelfAttention::new(self.heads, channels, Positions::Axis)?;
         let norm2 = read.layer_norm(&format!("{block}.norm2"), Norm::layer_axis)?;
         let mlp = read.perceptron(&format!("{block}.mlp"), |mlp| {
             mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(isa, Side::Right)
         })?;
-        Ok(vec![
-            Part::Attention(Attention { along: Along::Channels, qkv, attention, proj }.into()),
-            Part::Mix(Along::Channels, mlp),
-        ])
+        if let Some(queries) = queries {
+            let attention = attention.first(self.readout().prefix());
+            let part = ReadAttention { queries, keys_values: rest, attention, proj };
+            return Ok(vec![Part::ReadAttention(part.into()), Part::MixRead(mlp)]);
+        }
+        let part = Attention { along: Along::Channels, qkv: rest, attention, proj };
+        Ok(vec![Part::Attention(part.into()), Part::Mix(Along::Channels, mlp)])
     }
 }
 

@@ -41,12 +41,29 @@ pub(crate) fn parameters<F: TokenFamily>(family: &F, classes: usize) -> u64 {
 /// Multiply-adds of convolutions, matrices and attention for one image in a phase, with heads of
 /// `classes`; `u64::MAX` if there are more.
 pub(crate) fn macs<F: TokenFamily>(family: &F, classes: usize, phase: Phase) -> u64 {
-    let [tokens, channels] = family.block_macs();
-    let trunk = family.trunk();
+    with_last_block(family, classes, phase, family.block_macs())
+}
+
+/// Those that are computed: the last block may be spared some.
+pub(crate) fn computed_macs<F: TokenFamily>(family: &F, classes: usize, phase: Phase) -> u64 {
+    with_last_block(family, classes, phase, family.last_block_macs())
+}
+
+fn with_last_block<F: TokenFamily>(
+    family: &F,
+    classes: usize,
+    phase: Phase,
+    last: [u64; 2],
+) -> u64 {
+    let (trunk, [tokens, channels]) = (family.trunk(), family.block_macs());
+    let all = |block: u64, last: u64| match trunk.depth as u64 {
+        0 => 0,
+        depth => block.saturating_mul(depth - 1).saturating_add(last),
+    };
     match phase {
         Phase::Stem => trunk.stem_macs(),
-        Phase::Tokens => tokens.saturating_mul(trunk.depth as u64),
-        Phase::Channels => channels.saturating_mul(trunk.depth as u64),
+        Phase::Tokens => all(tokens, last[0]),
+        Phase::Channels => all(channels, last[1]),
         Phase::Head => product([family.heads().len(), trunk.channels, classes]),
     }
 }

@@ -101,10 +101,9 @@ pub(crate) trait TokenFamily:
     /// Multiply-adds of a block along the tokens and along the channels.
     fn block_macs(&self) -> [u64; 2];
 
-    /// Those along the tokens that the last block is spared, because only the tokens that are read out
-    /// are computed.
-    fn spared_macs(&self) -> u64 {
-        0
+    /// Those of the last block: fewer where it computes only the tokens that are read out.
+    fn last_block_macs(&self) -> [u64; 2] {
+        self.block_macs()
     }
 
     /// Reads the patch embedding.

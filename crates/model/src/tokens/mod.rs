@@ -16,7 +16,7 @@ pub(crate) use counts::{macs, parameters, specs};
 pub(crate) use family::{Readout, TokenFamily};
 pub(crate) use names::{Found, Names};
 pub(crate) use net::TokenNet;
-pub(crate) use part::{Along, Attention, Part};
+pub(crate) use part::{Along, Attention, Part, ReadAttention};
 pub(crate) use read::Reader;
 pub(crate) use tensors::Tensors;
 pub use trunk::Trunk;

@@ -52,13 +52,14 @@ impl<F: TokenFamily> TokenNet<F> {
     }
 
     fn shape(&self, batch: usize) -> Shape {
-        Shape { batch, tokens: self.family.tokens(), channels: self.family.trunk().channels }
+        let (tokens, channels) = (self.family.tokens(), self.family.trunk().channels);
+        Shape { batch, tokens, channels, read: self.heads.len() }
     }
 
     /// The vectors that the heads read: `[batch, heads, channels]`.
     fn pooled(&self, batch: usize) -> Axes {
-        let channels = self.family.trunk().channels;
-        Axes { outer: batch, axis: self.heads.len(), inner: channels }
+        let Shape { channels, read, .. } = self.shape(batch);
+        Axes { outer: batch, axis: read, inner: channels }
     }
 
     /// Where the norm in front of the head stands: before a mean over the tokens, or behind the choice
@@ -122,9 +123,8 @@ impl<F: TokenFamily> Network for TokenNet<F> {
             Some(phase) => std::slice::from_ref(phase),
             None => &Phase::ALL,
         };
-        let macs = |&phase| counts::macs(&self.family, self.classes, phase);
-        let spared = phases.contains(&Phase::Tokens).then(|| self.family.spared_macs());
-        phases.iter().map(macs).fold(0, u64::saturating_add).saturating_sub(spared.unwrap_or(0))
+        let macs = |&phase| counts::computed_macs(&self.family, self.classes, phase);
+        phases.iter().map(macs).fold(0, u64::saturating_add)
     }
 
     fn packed_bytes(&self) -> usize {
@@ -203,7 +203,7 @@ impl<F: TokenFamily> Network for TokenNet<F> {
             }
             Readout::Prefix(count) => {
                 if written != Written::Read {
-                    first_tokens(x, read, shape, count);
+                    first_tokens(x, read, shape);
                 }
                 self.norm.apply(read, pooled, ctx, scratch)?;
                 observe(Layer::Norm, &[batch, count, channels], read);

@@ -1,6 +1,6 @@
 //! The parts of a block: each one or a few calls of `mix`.
 
-use mixfold_gemm::{Accum, Context, MatMut, Scratch};
+use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
 use mixfold_mix::{Axes, AxisOp, MixError, SelfAttention};
 
 use crate::ModelError;
@@ -27,9 +27,13 @@ pub(crate) enum Part {
     Gate(AxisOp, usize),
     /// `x = x + op(u)` along the channels
     Contract(AxisOp),
-    /// `r = x + op(x)` along the tokens, of the tokens that are read out alone: the last part of a
-    /// network that computes no others.
+    /// `r = x + op(x)` along the tokens, of the tokens that are read out alone. From there on a network
+    /// computes no others; the first of such parts makes `r`.
     Read(AxisOp),
+    /// `r = x + proj(attention(queries(x), keys_values(x)))`, of the tokens that are read out alone
+    ReadAttention(Box<ReadAttention>),
+    /// `r = op(r)` along the channels
+    MixRead(AxisOp),
 }
 
 /// An attention with its matrices.
@@ -39,6 +43,16 @@ pub(crate) struct Attention {
     /// the other one.
     pub along: Along,
     pub qkv: AxisOp,
+    pub attention: SelfAttention,
+    pub proj: AxisOp,
+}
+
+/// An attention among tokens of which only those that are read out ask; all of them answer.
+#[derive(Debug)]
+pub(crate) struct ReadAttention {
+    pub queries: AxisOp,
+    pub keys_values: AxisOp,
+    /// Of the tokens that are read out.
     pub attention: SelfAttention,
     pub proj: AxisOp,
 }
@@ -58,17 +72,24 @@ pub(crate) struct Shape {
     pub batch: usize,
     pub tokens: usize,
     pub channels: usize,
+    /// Tokens that are read out: the first ones, or the mean.
+    pub read: usize,
 }
 
 impl Shape {
     pub(crate) fn axes(self, along: Along) -> Axes {
-        let Shape { batch, tokens, channels } = self;
+        let Shape { batch, tokens, channels, .. } = self;
         match along {
             Along::Tokens => Axes { outer: batch, axis: tokens, inner: channels },
             Along::Channels => {
                 Axes { outer: batch.saturating_mul(tokens), axis: channels, inner: 1 }
             }
         }
+    }
+
+    /// The channels of so many tokens of each image.
+    fn channels_of(self, tokens: usize) -> Axes {
+        Shape { tokens, ..self }.axes(Along::Channels)
     }
 }
 
@@ -87,7 +108,7 @@ impl Part {
             Part::Mix(..) | Part::Attention(_) | Part::Contract(_) => Written::X,
             Part::Expand(op) => Written::Hidden(op.out()),
             &Part::Gate(_, half) => Written::Hidden(2 * half),
-            Part::Read(_) => Written::Read,
+            Part::Read(_) | Part::ReadAttention(_) | Part::MixRead(_) => Written::Read,
         }
     }
 
@@ -97,6 +118,10 @@ impl Part {
             Part::Attention(part) => {
                 let axes = shape.axes(part.along);
                 [axes.with_axis(part.qkv.out()).elements()?, axes.elements()?]
+            }
+            Part::ReadAttention(part) => {
+                let axes = shape.axes(Along::Tokens);
+                [part.attention.input(axes)?.elements()?, part.attention.output(axes).elements()?]
             }
             Part::Expand(op) => [shape.axes(Along::Channels).with_axis(op.out()).elements()?, 0],
             _ => [0, 0],
@@ -117,6 +142,15 @@ impl Part {
             }
             Part::Contract(op) => vec![(op, shape.axes(Along::Channels).with_axis(op.axis()))],
             Part::Read(op) => vec![(op, shape.axes(Along::Tokens))],
+            Part::ReadAttention(part) => {
+                let ReadAttention { queries, keys_values, proj, .. } = &**part;
+                vec![
+                    (queries, shape.channels_of(1)),
+                    (keys_values, shape.axes(Along::Channels)),
+                    (proj, shape.channels_of(shape.read)),
+                ]
+            }
+            Part::MixRead(op) => vec![(op, shape.channels_of(shape.read))],
         }
     }
 
@@ -129,16 +163,17 @@ impl Part {
         for (op, axes) in self.operators(shape) {
             workspace.reserve(op.scratch_len(axes, ctx)?)?;
         }
-        if let Part::Attention(part) = self {
-            let axes = shape.axes(Along::Tokens);
-            workspace.reserve(part.attention.scratch_len(axes, ctx)?)?;
-        }
-        Ok(())
+        let attention = match self {
+            Part::Attention(part) => &part.attention,
+            Part::ReadAttention(part) => &part.attention,
+            _ => return Ok(()),
+        };
+        workspace.reserve(attention.scratch_len(shape.axes(Along::Tokens), ctx)?)
     }
 
     /// Bytes of the packed weights.
     pub(crate) fn bytes(&self) -> usize {
-        let shape = Shape { batch: 0, tokens: 0, channels: 0 };
+        let shape = Shape { batch: 0, tokens: 0, channels: 0, read: 0 };
         self.operators(shape).iter().map(|(op, _)| op.bytes()).sum()
     }
 
@@ -178,17 +213,51 @@ impl Part {
                 op.apply_views(u.as_ref(), x, Accum::Add, axes, ctx, scratch)
             }
             Part::Read(op) => {
-                first_tokens(x, read, shape, op.out());
+                first_tokens(x, read, shape);
                 op.apply_add(x, read, shape.axes(Along::Tokens), ctx, scratch)
             }
+            Part::ReadAttention(part) => part.apply(activations, shape, ctx, scratch),
+            Part::MixRead(op) => op.apply(read, shape.channels_of(shape.read), ctx, scratch),
         }
     }
 }
 
-/// Copies the first `count` tokens of each image.
-pub(crate) fn first_tokens(x: &[f32], read: &mut [f32], shape: Shape, count: usize) {
+impl ReadAttention {
+    fn apply(
+        &self,
+        activations: &mut Activations<'_>,
+        shape: Shape,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        let ReadAttention { queries, keys_values, attention, proj } = self;
+        let Activations { x, hidden, attended, read } = activations;
+        let Shape { batch, tokens, channels, .. } = shape;
+        let (all, rows) = (shape.axes(Along::Tokens), shape.axes(Along::Channels));
+        let width = attention.input(all)?.inner;
+        let hidden = &mut hidden[..rows.with_axis(width).elements()?];
+        let attended = &mut attended[..attention.output(all).elements()?];
+        let (one, asking) = (shape.channels_of(1), shape.channels_of(shape.read));
+
+        for token in 0..shape.read {
+            let x = MatRef::new(&x[token * channels..], batch, channels, tokens * channels, 1)?;
+            let hidden = &mut hidden[token * width..];
+            let hidden = MatMut::new(hidden, batch, channels, tokens * width, 1)?;
+            queries.apply_views(x, hidden, Accum::Replace, one, ctx, scratch)?;
+        }
+        let (_, answers) = MatMut::row_major(hidden, rows.outer, width)?.split_cols(channels);
+        let all_tokens = MatRef::row_major(x, rows.outer, channels)?;
+        keys_values.apply_views(all_tokens, answers, Accum::Replace, rows, ctx, scratch)?;
+        attention.apply(hidden, attended, all, ctx, scratch)?;
+        first_tokens(x, read, shape);
+        proj.apply_add(attended, read, asking, ctx, scratch)
+    }
+}
+
+/// Copies the tokens that are read out of each image.
+pub(crate) fn first_tokens(x: &[f32], read: &mut [f32], shape: Shape) {
     let images = x.chunks_exact((shape.tokens * shape.channels).max(1));
-    for (image, read) in images.zip(read.chunks_exact_mut((count * shape.channels).max(1))) {
+    for (image, read) in images.zip(read.chunks_exact_mut((shape.read * shape.channels).max(1))) {
         read.copy_from_slice(&image[..read.len()]);
     }
 }

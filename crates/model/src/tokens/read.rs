@@ -98,11 +98,11 @@ impl<'a, 'b> Reader<'a, 'b> {
     }
 
     /// Several matrices, one below the other, with their biases, handed to `with`.
-    pub(crate) fn stacked(
+    pub(crate) fn stacked<T>(
         &mut self,
         modules: &[String],
-        with: impl FnOnce(AxisLinear<'_>) -> Result<AxisOp, MixError>,
-    ) -> Result<AxisOp, ModelError> {
+        with: impl FnOnce(MatRef<'_, f32>, &[f32]) -> Result<T, MixError>,
+    ) -> Result<T, ModelError> {
         let [stack, biases, part, values] = &mut self.buffers;
         stack.clear();
         biases.clear();
@@ -113,8 +113,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             append(matrix, stack);
         }
         let cols = stack.len().checked_div(biases.len()).unwrap_or(0);
-        let weight = MatRef::row_major(stack, biases.len(), cols)?;
-        Ok(with(AxisLinear::new(weight).bias(biases)?)?)
+        Ok(with(MatRef::row_major(stack, biases.len(), cols)?, biases)?)
     }
 
     /// The layers `fc1` and `fc2` of a module, handed to `with`.

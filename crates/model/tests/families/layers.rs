@@ -1,6 +1,6 @@
 //! What can be observed on the way.
 
-use mixfold_model::{Config, FfOnlyConfig, Form, Layer, Loader, Phase, Trunk};
+use mixfold_model::{Config, FfOnlyConfig, Form, Layer, Loader, Phase, Trunk, VitConfig};
 
 use crate::common::families::{CLASSES, Network, networks};
 use crate::common::images;
@@ -44,8 +44,25 @@ fn every_part_in_order_with_its_shape() {
     }
 }
 
+/// The multiply-adds that the last block is spared along the tokens and along the channels, because only
+/// the tokens that the head reads are computed there.
+fn spared(config: &Config) -> [usize; 2] {
+    match config {
+        Config::FfOnly(config) => {
+            [config.trunk.patches() * config.trunk.channels * config.token_hidden, 0]
+        }
+        Config::Vit(config) => {
+            // Queries, scores, weighted sums and the last matrix of all other tokens.
+            let (n, c) = (config.trunk.patches(), config.trunk.channels);
+            let tokens = n + if config.distilled { 2 } else { 1 };
+            [2 * n * c * c + 2 * n * tokens * c, 2 * n * c * config.hidden]
+        }
+        _ => [0, 0],
+    }
+}
+
 /// The multiply-adds of the phases are those of the model: those of its sizes, but what the last block
-/// of an FF-only is spared.
+/// is spared.
 #[test]
 fn phases_sum_up() {
     for network in networks() {
@@ -54,12 +71,7 @@ fn phases_sum_up() {
         assert_eq!(phases, model.macs(), "{:?}", network.config);
         let form = mixfold_model::Form::Deploy;
         let of_sizes = network.config.macs(model.classes(), form);
-        let spared = match &network.config {
-            Config::FfOnly(config) => {
-                config.trunk.patches() * config.trunk.channels * config.token_hidden
-            }
-            _ => 0,
-        };
+        let spared: usize = spared(&network.config).iter().sum();
         assert_eq!(model.macs() + spared as u64, of_sizes, "{:?}", network.config);
         let parameters = network.config.parameters(model.classes(), form);
         let stored: usize = network.tensors().iter().map(|tensor| tensor.values.len()).sum();
@@ -117,20 +129,17 @@ fn phases_of_parts() {
         assert_eq!(found[..=blocks.len()], [&[Stem], &blocks[..]].concat(), "{:?}", network.config);
         assert!(found[blocks.len() + 1..].iter().all(|&phase| phase == Head));
 
-        let spared = match &network.config {
-            Config::FfOnly(config) => trunk.patches() * trunk.channels * config.token_hidden,
-            _ => 0,
-        };
-        let macs = [trunk.depth * tokens - spared, trunk.depth * channels];
+        let spared = spared(&network.config);
+        let macs = [trunk.depth * tokens - spared[0], trunk.depth * channels - spared[1]];
         let found = [Tokens, Channels].map(|phase| model.phase_macs(phase));
         assert_eq!(found, macs.map(|macs| macs as u64), "{:?}", network.config);
     }
 }
 
-/// Of the last layer along the tokens an FF-only computes the class token alone, as another block
-/// behind it would find it.
+/// In the last block only the tokens that the heads read are computed, as another block behind it would
+/// find them.
 #[test]
-fn the_last_block_of_an_ff_only() {
+fn the_last_block() {
     let shown = |config: &Config, name: &str| {
         let model = Network::new(config, CLASSES).unwrap().load(&Loader::new());
         let (images, mut logits) = (images(&model, 1), vec![0.0; CLASSES]);
@@ -145,18 +154,28 @@ fn the_last_block_of_an_ff_only() {
     };
     let mut count = 0;
     for network in networks() {
-        let Config::FfOnly(config) = network.config else { continue };
-        let Trunk { channels, depth, .. } = config.trunk;
-        let name = format!("blocks.{}", depth - 1);
-        let (shape, alone) = shown(&config.into(), &name);
-        assert_eq!(shape, [1, 1, channels]);
-        let trunk = Trunk { depth: depth + 1, ..config.trunk };
-        let (shape, all) = shown(&FfOnlyConfig { trunk, ..config }.into(), &name);
-        assert_eq!(shape, [1, 1 + trunk.patches(), channels]);
-        assert_eq!(alone, all[..channels]);
+        let deeper = |trunk: Trunk| Trunk { depth: trunk.depth + 1, ..trunk };
+        let (trunk, read, deeper) = match network.config {
+            Config::FfOnly(config) => {
+                let trunk = deeper(config.trunk);
+                (config.trunk, 1, FfOnlyConfig { trunk, ..config }.into())
+            }
+            Config::Vit(config) => {
+                let trunk = deeper(config.trunk);
+                let read = if config.distilled { 2 } else { 1 };
+                (config.trunk, read, VitConfig { trunk, ..config }.into())
+            }
+            _ => continue,
+        };
+        let name = format!("blocks.{}", trunk.depth - 1);
+        let (shape, alone) = shown(&network.config, &name);
+        assert_eq!(shape, [1, read, trunk.channels]);
+        let (shape, all) = shown(&deeper, &name);
+        assert_eq!(shape, [1, read + trunk.patches(), trunk.channels]);
+        assert_eq!(alone, all[..alone.len()], "{:?}", network.config);
         count += 1;
     }
-    assert_eq!(count, 2);
+    assert!(count >= 4, "{count}");
 }
 
 /// All weights are counted, those of each head too.
