@@ -164,7 +164,7 @@ impl Activate<f64> for Activation64 {
 }
 
 /// What follows a product, in this order: `+ bias`, `activation`, `· scale`; then what [`Accum`]
-/// says.
+/// says; then `last`.
 #[derive(Clone, Copy, Debug)]
 pub struct Epilogue<'a, T: Scalar> {
     /// Added to the product.
@@ -173,12 +173,18 @@ pub struct Epilogue<'a, T: Scalar> {
     pub activation: T::Activation,
     /// Multiplied: a layer scale or a gate.
     pub scale: Scale<'a, T>,
+    /// Applied to what [`Accum`] gives: the end of a residual block, `relu(y + product)`.
+    pub last: T::Activation,
 }
 
 impl<T: Scalar> Epilogue<'_, T> {
     /// The product as it is.
-    pub const NONE: Self =
-        Epilogue { bias: Bias::None, activation: T::Activation::IDENTITY, scale: Scale::None };
+    pub const NONE: Self = Epilogue {
+        bias: Bias::None,
+        activation: T::Activation::IDENTITY,
+        scale: Scale::None,
+        last: T::Activation::IDENTITY,
+    };
 
     /// What follows a block of the rows and columns.
     pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
@@ -186,6 +192,7 @@ impl<T: Scalar> Epilogue<'_, T> {
             bias: self.bias.block(rows.clone(), cols.clone()),
             activation: self.activation,
             scale: self.scale.block(rows, cols),
+            last: self.last,
         }
     }
 

@@ -1,7 +1,7 @@
-//! From the sums of a register tile to the output: bias, activation, scale and what is added or
-//! multiplied in one pass while the tile is in the first level cache.
+//! From the sums of a register tile to the output: bias, activation, scale, what is added or
+//! multiplied, and the last activation in one pass while the tile is in the first level cache.
 
-use mixfold_simd::math::Unary;
+use mixfold_simd::math::{Identity, Unary};
 use mixfold_simd::{Element, Kernel, Simd, V, Vector};
 
 use crate::epilogue::{Activate, Broadcast, Epilogue, Scalar, WithUnary};
@@ -56,7 +56,7 @@ impl<T> Meets<T> {
 pub(crate) struct Finish<'a, T: Scalar> {
     pub epilogue: &'a Epilogue<'a, T>,
     /// `[rows][tile_cols]`
-    pub sums: *const T,
+    pub sums: *mut T,
     /// First row and column in the product.
     pub at: (usize, usize),
     pub rows: usize,
@@ -68,7 +68,8 @@ pub(crate) struct Finish<'a, T: Scalar> {
 /// Finishes a tile.
 ///
 /// # Safety
-/// 1. `finish.sums` is valid for reads of `rows` · `tile_cols` values.
+/// 1. `finish.sums` is valid for reads and writes of `rows` · `tile_cols` values, which nothing else
+///    reaches meanwhile.
 /// 2. `finish.place`, and the source that the tile meets if there is one, are valid for writes and
 ///    reads of `rows` × `cols` values at their strides; nothing else reaches the former meanwhile.
 /// 3. The vectors of the epilogue reach beyond the tile's rows and columns.
@@ -129,13 +130,6 @@ unsafe fn copy<T: Element>(from: Source<T>, to: Place<T>, rows: usize, cols: usi
 /// As [`finish`]; the column strides are 1.
 #[inline(always)]
 unsafe fn finish_adjacent<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
-    struct Enter<T, S>(S, Tile<T>);
-    impl<T: Scalar, S: Simd> WithUnary<T> for Enter<T, S> {
-        #[inline(always)]
-        fn run(self, f: impl Unary<T>) {
-            self.0.enter(FinishTile { tile: self.1, f });
-        }
-    }
     let Finish { epilogue, sums, at, rows, cols, place, meets } = finish;
     let tile = Tile {
         bias: Line::of(epilogue.bias, at),
@@ -146,7 +140,38 @@ unsafe fn finish_adjacent<T: Scalar, S: Simd>(s: S, finish: Finish<'_, T>) {
         place: (place.data, place.row_stride),
         meets,
     };
-    epilogue.activation.choose(Enter(s, tile));
+    let none = T::Activation::IDENTITY;
+    if epilogue.last == none {
+        epilogue.activation.choose(First(s, tile));
+    } else if epilogue.activation == none {
+        epilogue.last.choose(Last(s, tile));
+    } else {
+        // Two activations are rare: they take two passes, so that not each pair needs an instance.
+        let sums = (tile.sums, tile_cols::<T, S>());
+        let meets = Meets::Nothing;
+        epilogue.activation.choose(First(s, Tile { place: sums, meets, ..tile }));
+        epilogue.last.choose(Last(s, Tile { bias: Line::None, scale: Line::None, ..tile }));
+    }
+}
+
+/// Finishes a tile with an activation of the product.
+struct First<T, S>(S, Tile<T>);
+
+impl<T: Scalar, S: Simd> WithUnary<T> for First<T, S> {
+    #[inline(always)]
+    fn run(self, first: impl Unary<T>) {
+        self.0.enter(FinishTile { tile: self.1, first, last: Identity });
+    }
+}
+
+/// Finishes a tile with an activation of what the product gives with what it meets.
+struct Last<T, S>(S, Tile<T>);
+
+impl<T: Scalar, S: Simd> WithUnary<T> for Last<T, S> {
+    #[inline(always)]
+    fn run(self, last: impl Unary<T>) {
+        self.0.enter(FinishTile { tile: self.1, first: Identity, last });
+    }
 }
 
 /// The part of a [`Broadcast`] that goes with a tile, from its first row or column on.
@@ -169,12 +194,12 @@ impl<T: Element> Line<T> {
     }
 }
 
-/// A [`Finish`] with adjacent columns, without activation.
+/// A [`Finish`] with adjacent columns, without activations.
 #[derive(Clone, Copy)]
 struct Tile<T> {
     bias: Line<T>,
     scale: Line<T>,
-    sums: *const T,
+    sums: *mut T,
     rows: usize,
     cols: usize,
     /// With its row stride.
@@ -182,15 +207,16 @@ struct Tile<T> {
     meets: Meets<T>,
 }
 
-struct FinishTile<T, F> {
+struct FinishTile<T, F, L> {
     tile: Tile<T>,
-    f: F,
+    first: F,
+    last: L,
 }
 
 /// Rows at a time: as many chains overlap.
 const ROWS_AT_ONCE: usize = 4;
 
-impl<T: Scalar, F: Unary<T>> Kernel for FinishTile<T, F> {
+impl<T: Scalar, F: Unary<T>, L: Unary<T>> Kernel for FinishTile<T, F, L> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -206,7 +232,7 @@ impl<T: Scalar, F: Unary<T>> Kernel for FinishTile<T, F> {
     }
 }
 
-impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
+impl<T: Scalar, F: Unary<T>, L: Unary<T>> FinishTile<T, F, L> {
     /// The vectors from column `col` on, which are whole or end with the tile.
     #[inline(always)]
     fn column<S: Simd, const WHOLE: bool>(&self, s: S, col: usize) {
@@ -257,7 +283,7 @@ impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
             }
         }
         for x in &mut x {
-            *x = self.f.apply(s, *x);
+            *x = self.first.apply(s, *x);
         }
         match scale {
             Line::None => {}
@@ -294,6 +320,9 @@ impl<T: Scalar, F: Unary<T>> FinishTile<T, F> {
                     *x = *x * met(source, i);
                 }
             }
+        }
+        for x in &mut x {
+            *x = self.last.apply(s, *x);
         }
         let (data, stride) = place;
         for (i, x) in x.iter().enumerate() {

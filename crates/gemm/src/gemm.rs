@@ -132,7 +132,8 @@ impl<T: Element> Scratch<T> {
 /// * Shapes: `lhs` is m × k, `rhs` is k × n, `out` is m × n, each with any strides. Zero sizes are
 ///   allowed; with k = 0 the product is 0 and the epilogue follows.
 /// * Arithmetic: each element is a sum in the order of k that starts at 0; then, once, `+ bias`,
-///   `activation`, `· scale`, then what `accum` says: `+` or `·` what stood there, `+ residual`.
+///   `activation`, `· scale`, then what `accum` says: `+` or `·` what stood there, `+ residual`; then
+///   the `last` activation.
 /// * Accuracy: with u half the distance from 1 to the next number, the sum is within
 ///   k·u / (1 − k·u) · Σ|a·b| of the exact one, fused or not (Higham, *Accuracy and Stability of
 ///   Numerical Algorithms*, chapter 3), as long as nothing overflows or underflows.

@@ -305,7 +305,7 @@ impl<T: Scalar> Kernel for FinishAll<'_, '_, T> {
                 let (row, rows) = split.tile(i);
                 let at = (row, first_col + col);
                 let (place, meets) = out.place(i, row, first_panel + j, at.1);
-                let acc = sums.place(row, j).cast_const();
+                let acc = sums.place(row, j);
                 // SAFETY: 1. the sums have all rows of panel j; 2. and 3. `multiply` and
                 // `PartialSums::finish` compared the shapes of output, residual and vectors with
                 // that of the product, of which these are columns.

@@ -65,6 +65,7 @@ proptest! {
         let epilogue = Epilogue {
             bias: Bias::PerRow(&bias),
             activation: Activation::GeluErf,
+            last: Activation::Relu,
             ..Epilogue::NONE
         };
         let compute = |ctx: &Context, packed| {
@@ -144,7 +145,7 @@ proptest! {
     fn fused_instruction_sets(
         (m, n, k) in (1..60_usize, 1..120_usize, 0..70_usize),
         layouts in (select(&Layout::ALL[..]), select(&Layout::ALL[..])),
-        activation in 0..6_usize,
+        (activation, last) in (0..6_usize, 0..6_usize),
         seed: u64,
     ) {
         let a = Matrix::<f32>::new(layouts.0, m, k, seed);
@@ -153,6 +154,7 @@ proptest! {
         let epilogue = Epilogue {
             bias: Bias::PerColumn(&bias),
             activation: <f32 as Sample>::ACTIVATIONS[activation].0,
+            last: <f32 as Sample>::ACTIVATIONS[last].0,
             ..Epilogue::NONE
         };
         let mut results = Vec::new();
@@ -182,6 +184,7 @@ proptest! {
         let epilogue = Epilogue {
             activation: Activation::Silu,
             scale: Bias::PerColumn(&scale),
+            last: if onto { Activation::GeluTanh } else { Activation::Identity },
             ..Epilogue::NONE
         };
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (k + 1)).chain([0, k]).collect();

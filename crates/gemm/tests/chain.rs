@@ -66,7 +66,7 @@ fn any_before() -> impl Strategy<Value = Before> {
 fn chained<T: Sample>(
     (m, n, k): (usize, usize, usize),
     other: usize,
-    activation: T::Activation,
+    (activation, last): (T::Activation, T::Activation),
     before: Before,
     seed: u64,
 ) -> Result<(), TestCaseError> {
@@ -75,9 +75,9 @@ fn chained<T: Sample>(
     let right = Matrix::<T>::new(Layout::RowMajor, n, other, seed ^ 2);
     let left = Matrix::<T>::new(Layout::RowMajor, other, m, seed ^ 3);
     let (bias, scale) = (numbers(seed ^ 4, n), numbers(seed ^ 5, m));
-    let epilogue =
-        Epilogue { bias: Bias::PerColumn(&bias), activation, scale: Bias::PerRow(&scale) };
-    let another = Epilogue { bias: Bias::PerRow(&scale), ..Epilogue::NONE };
+    let (bias, scale) = (Bias::PerColumn(&bias), Bias::PerRow(&scale));
+    let epilogue = Epilogue { bias, activation, scale, last };
+    let another = Epilogue { bias: scale, ..Epilogue::NONE };
     let residual = match before {
         Before::Elsewhere(layout) => Matrix::<T>::new(layout, m, n, seed ^ 6),
         _ => Matrix::filled(Layout::RowMajor, 0, 0, T::zero()),
@@ -198,11 +198,11 @@ proptest! {
         n in select(edges::<f32>(|id| id.cols)),
         k in select(&K[..]),
         other in 0..50_usize,
-        activation in activation::<f32>(),
+        activations in (activation::<f32>(), activation::<f32>()),
         before in any_before(),
         seed: u64,
     ) {
-        chained::<f32>((m, n, k), other, activation, before, seed)?;
+        chained::<f32>((m, n, k), other, activations, before, seed)?;
     }
 
     /// The inner product has the long k of the outer one.
@@ -210,11 +210,11 @@ proptest! {
     fn chain_with_a_long_middle(
         (m, n) in prop_oneof![(1..20_usize, 1020..1060_usize), (1020..1060_usize, 1..40_usize)],
         (k, other) in (0..40_usize, 1..20_usize),
-        activation in activation::<f64>(),
+        activations in (activation::<f64>(), activation::<f64>()),
         before in any_before(),
         seed: u64,
     ) {
-        chained::<f64>((m, n, k), other, activation, before, seed)?;
+        chained::<f64>((m, n, k), other, activations, before, seed)?;
     }
 
     #[test]

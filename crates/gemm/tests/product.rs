@@ -25,8 +25,8 @@ struct Case {
     /// Of the left operand, the right one and the output.
     layouts: (Layout, Layout, Layout),
     bias: Along,
-    /// Which of [`Sample::ACTIVATIONS`], counted around.
-    activation: usize,
+    /// Which of [`Sample::ACTIVATIONS`], counted around: behind the bias, and last.
+    activations: (usize, usize),
     scale: Along,
     old: Old,
     seed: u64,
@@ -46,14 +46,14 @@ fn cases<T: Sample>() -> impl Strategy<Value = Case> {
     (
         (select(edges::<T>(|id| id.rows)), select(edges::<T>(|id| id.cols)), select(&K[..])),
         (select(&Layout::ALL[..]), select(&Layout::ALL[..]), select(&Layout::DISTINCT[..])),
-        (select(&Along::ALL[..]), 0..6_usize, select(&Along::ALL[..])),
+        (select(&Along::ALL[..]), (0..6_usize, 0..6_usize), select(&Along::ALL[..])),
         (old, any::<u64>(), proptest::option::weighted(0.3, special)),
     )
-        .prop_map(|(shape, layouts, (bias, activation, scale), (old, seed, special))| Case {
+        .prop_map(|(shape, layouts, (bias, activations, scale), (old, seed, special))| Case {
             shape,
             layouts,
             bias,
-            activation,
+            activations,
             scale,
             old,
             seed,
@@ -73,11 +73,14 @@ fn check<T: Sample>(case: Case) -> Result<(), TestCaseError> {
         }
     }
     let (bias, scale) = (numbers(seed ^ 2, m.max(n)), numbers(seed ^ 3, m.max(n)));
-    let (activation, function) = T::ACTIVATIONS[case.activation % T::ACTIVATIONS.len()];
+    let nth = |i: usize| T::ACTIVATIONS[i % T::ACTIVATIONS.len()];
+    let (activation, function) = nth(case.activations.0);
+    let (last, last_function) = nth(case.activations.1);
     let epilogue = Epilogue {
         bias: case.bias.of(&bias, m, n),
         activation,
         scale: case.scale.of(&scale, m, n),
+        last,
     };
     let mut before = Matrix::<T>::new(layouts.2, m, n, seed ^ 4);
     let met = match case.old {
@@ -92,11 +95,12 @@ fn check<T: Sample>(case: Case) -> Result<(), TestCaseError> {
     let finish = |(at, sum): ((usize, usize), Near)| {
         let sum = common::value(&epilogue.bias, at).map_or(sum, |x| sum.plus(x)).map(function);
         let sum = common::value(&epilogue.scale, at).map_or(sum, |x| sum.times(x));
-        match (case.old, &met) {
+        let result = match (case.old, &met) {
             (Old::Multiplied, Some(met)) => sum.times(met.at(at)),
             (_, Some(met)) => sum.plus(met.at(at)),
             (_, None) => sum,
-        }
+        };
+        result.map(last_function)
     };
     let expected: Vec<_> = before.places().zip(common::product(&a, &b)).map(finish).collect();
 

@@ -3,15 +3,14 @@
 mod op;
 mod pixels;
 mod stencil;
-mod taps;
 mod window;
 
 use mixfold_gemm::{Activation, MatRef};
 use mixfold_simd::Isa;
 
 use crate::MixError;
+use crate::taps::{Taps, positive};
 use stencil::Stencil;
-use taps::Taps;
 
 pub use op::Conv2dOp;
 
@@ -65,6 +64,7 @@ pub struct Conv2d<'a> {
     groups: usize,
     bias: Vec<f32>,
     activation: Activation,
+    of_sum: Option<Activation>,
 }
 
 impl<'a> Conv2d<'a> {
@@ -89,6 +89,7 @@ impl<'a> Conv2d<'a> {
             groups: 1,
             bias: vec![0.0; weight.rows()],
             activation: Activation::Identity,
+            of_sum: None,
         })
     }
 
@@ -145,16 +146,20 @@ impl<'a> Conv2d<'a> {
         Conv2d { activation, ..self }
     }
 
+    /// With an activation of the sum where the result is added to something, the end of a residual
+    /// block: [`Conv2dOp::apply_add`] computes `y = of_sum(y + conv(x))`. There is no
+    /// [`Conv2dOp::apply`] then, which has no sum.
+    pub fn activation_of_sum(self, of_sum: Activation) -> Self {
+        Conv2d { of_sum: Some(of_sum), ..self }
+    }
+
     /// Packs the weights for one instruction set.
     ///
     /// # Errors
     /// If there is not so much memory, or not as many channels can be counted.
     pub fn pack(self, isa: Isa) -> Result<Conv2dOp, MixError> {
         let stencil = Stencil::new(self.rows, self.cols)?;
-        Conv2dOp::new(isa, self.weight, self.groups, stencil, self.bias, self.activation)
+        let activations = (self.activation, self.of_sum);
+        Conv2dOp::new(isa, self.weight, self.groups, stencil, self.bias, activations)
     }
-}
-
-fn positive(what: &'static str, found: (usize, usize)) -> Result<(usize, usize), MixError> {
-    if found.0 > 0 && found.1 > 0 { Ok(found) } else { Err(MixError::Step { what, found }) }
 }

@@ -140,20 +140,29 @@ pub enum MixError {
         /// Height and width of the kernel.
         kernel: (usize, usize),
     },
-    /// A convolution that does not move on.
+    /// A convolution or pooling that does not move on, or a pooling of no pixels.
     Step {
-        /// `stride` or `dilation`.
+        /// `stride`, `dilation`, or the `kernel` of a pooling.
         what: &'static str,
         /// Its values, vertical and horizontal, of which one is 0.
         found: (usize, usize),
     },
-    /// The kernel of a convolution is larger than the image.
+    /// The kernel of a convolution or pooling is larger than the image.
     Reach {
         /// Height and width of the image with the zeros around it.
         padded: (usize, usize),
         /// Height and width that the kernel covers.
         reach: (usize, usize),
     },
+    /// A pooling whose windows can lie outside of the image: more padding than half of the kernel.
+    Padding {
+        /// Pixels of padding, vertical and horizontal.
+        padding: (usize, usize),
+        /// Height and width of the kernel.
+        kernel: (usize, usize),
+    },
+    /// An output that is replaced, of a convolution with an activation of the sum.
+    NoSum,
     /// An attention without heads, or whose channels are not equally many for each of them.
     Heads {
         /// Heads asked for.
@@ -266,6 +275,14 @@ impl fmt::Display for MixError {
                 "an image of {} x {} with its padding is smaller than the {} x {} that the kernel \
                  covers",
                 padded.0, padded.1, reach.0, reach.1
+            ),
+            MixError::Padding { padding, kernel } => write!(
+                f,
+                "a padding of {} x {} is more than half of a kernel of {} x {}",
+                padding.0, padding.1, kernel.0, kernel.1
+            ),
+            MixError::NoSum => f.write_str(
+                "a convolution with an activation of the sum adds to its output: it cannot replace it",
             ),
             MixError::Heads { heads, channels } => {
                 write!(f, "{channels} channels cannot be divided among {heads} heads")

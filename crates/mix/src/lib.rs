@@ -20,7 +20,7 @@
 //!
 //! [`Conv2d`] is a convolution in two dimensions on NCHW, with groups, strides, padding and dilation:
 //! a product with the weights on the left that gathers the pixels under the kernel while it packs
-//! them.
+//! them. [`MaxPool2d`] takes the largest pixel under a window.
 //!
 //! # Same bits
 //! Results do not depend on the number of threads, on the position in `outer` (the batch), on the
@@ -35,6 +35,7 @@ mod describe;
 mod error;
 mod layers;
 mod left;
+mod max_pool;
 mod mean;
 mod norm;
 mod op;
@@ -42,6 +43,7 @@ mod outer;
 mod partition;
 mod patch;
 mod right;
+mod taps;
 mod task;
 mod views;
 
@@ -50,6 +52,7 @@ pub use axes::Axes;
 pub use conv::{Conv2d, Conv2dOp};
 pub use describe::{AxisLinear, AxisMlp};
 pub use error::MixError;
+pub use max_pool::MaxPool2d;
 pub use mean::mean_axis;
 pub use norm::Norm;
 pub use op::{AxisOp, Gated, Side};

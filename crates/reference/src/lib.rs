@@ -12,6 +12,7 @@
 //! | [`axis`] | a matrix, a two-layer MLP, gated or not, or a gate along the middle axis of `[outer, axis, inner]` |
 //! | [`norm`] | layer normalisation and per-channel affine along either axis, batch normalisation |
 //! | [`conv2d`] | two-dimensional convolution, NCHW and OIHW |
+//! | [`max_pool2d`] | two-dimensional max pooling, NCHW |
 //! | [`identity`] | a convolution as a matrix, by convolving the identity |
 //! | [`attention`] | softmax and multi-head self-attention, positions along either axis |
 //! | [`tokens`] | patches as tokens, tokens in front of them, what is read out |
@@ -51,6 +52,7 @@ pub mod gemm;
 pub mod gmixer;
 pub mod gmlp;
 pub mod identity;
+pub mod max_pool2d;
 pub mod mixer;
 pub mod norm;
 pub mod parameters;

@@ -5,6 +5,7 @@ use mixfold_reference::axis::{Axes, Linear, gated_mlp, linear, mlp};
 use mixfold_reference::conv2d::{Conv2d, Nchw, conv2d};
 use mixfold_reference::fill;
 use mixfold_reference::gemm::{Mat, gemm};
+use mixfold_reference::max_pool2d::{MaxPool2d, max_pool2d};
 use mixfold_reference::norm::{Along, BatchNorm, affine, batch_norm, layer_norm};
 
 const X: [f64; 12] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -1.0, 0.0, 1.0, 0.0, 2.0, -2.0];
@@ -183,4 +184,29 @@ fn pointwise_convolution_is_linear_along_the_channels() {
 #[should_panic(expected = "kernel reaches over 5 of 4")]
 fn kernel_larger_than_the_image_is_refused() {
     Conv2d::new(1, [5, 1]).output(image(1, 4, 4));
+}
+
+/// As `torch.nn.functional.max_pool2d` gives it.
+#[test]
+fn max_pooling() {
+    let nan = f64::NAN;
+    let x = [
+        [1.0, 5.0, -2.0, 0.0, 3.0],
+        [-4.0, -1.0, -7.0, nan, -2.0],
+        [-3.0, -6.0, -5.0, -8.0, -9.0],
+        [2.0, -1.0, -4.0, -1.0, -6.0],
+    ]
+    .concat();
+    let input = Nchw { batch: 1, channels: 1, height: 4, width: 5 };
+    let same = |y: Vec<f64>, expected: &[f64]| {
+        let same = y.iter().zip(expected).all(|(y, x)| y == x || y.is_nan() && x.is_nan());
+        assert!(same && y.len() == expected.len(), "{y:?}, {expected:?}");
+    };
+    let pool = MaxPool2d { kernel: [3, 3], stride: [2, 2], padding: [1, 1] };
+    same(max_pool2d(&x, input, &pool), &[5.0, nan, nan, 2.0, nan, nan]);
+    let pool = MaxPool2d { kernel: [2, 3], stride: [2, 1], padding: [0, 0] };
+    same(max_pool2d(&x, input, &pool), &[5.0, nan, nan, 2.0, -1.0, -1.0]);
+    let halves = Nchw { channels: 2, height: 2, ..input };
+    let pool = MaxPool2d { kernel: [1, 2], stride: [3, 3], padding: [0, 1] };
+    same(max_pool2d(&x, halves, &pool), &[1.0, 0.0, -3.0, -5.0]);
 }

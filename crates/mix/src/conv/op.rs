@@ -13,7 +13,8 @@ use mixfold_gemm::{
 use mixfold_simd::Isa;
 
 use super::pixels::Pixels;
-use super::stencil::{Sizes, Stencil};
+use super::stencil::Stencil;
+use crate::taps::Sizes;
 use crate::{Axes, MixError};
 
 /// Elements of a chunk of the weights, about: they stay in the second level cache while the pixels of
@@ -49,7 +50,8 @@ pub struct Conv2dOp {
     /// Chunks of each group, group after group.
     weights: Vec<PackedLhs<f32>>,
     bias: Vec<f32>,
-    activation: Activation,
+    /// Behind the bias, and of the sum.
+    activations: (Activation, Option<Activation>),
 }
 
 /// How an output is cut into tasks, and which memory they need.
@@ -71,7 +73,7 @@ impl Conv2dOp {
         groups: usize,
         stencil: Stencil,
         bias: Vec<f32>,
-        activation: Activation,
+        activations: (Activation, Option<Activation>),
     ) -> Result<Self, MixError> {
         let taps = stencil.taps();
         let (channels, out) = (weight.cols() / taps, weight.rows() / groups);
@@ -88,7 +90,7 @@ impl Conv2dOp {
                 weights.push(PackedLhs::pack(isa, chunk)?);
             }
         }
-        Ok(Conv2dOp { isa, stencil, groups, channels, out, step, weights, bias, activation })
+        Ok(Conv2dOp { isa, stencil, groups, channels, out, step, weights, bias, activations })
     }
 
     /// Channels of the input.
@@ -184,7 +186,8 @@ impl Conv2dOp {
     /// `y = conv(x)` for `batch` images of `(height, width)`.
     ///
     /// # Errors
-    /// As [`scratch_len`](Self::scratch_len), and if `x` or `y` does not have the length of its shape.
+    /// As [`scratch_len`](Self::scratch_len), and if `x` or `y` does not have the length of its shape,
+    /// or there is an [activation of the sum](super::Conv2d::activation_of_sum).
     pub fn apply(
         &self,
         x: &[f32],
@@ -194,14 +197,18 @@ impl Conv2dOp {
         ctx: &Context,
         scratch: &mut Scratch<f32>,
     ) -> Result<(), MixError> {
+        if self.activations.1.is_some() {
+            return Err(MixError::NoSum);
+        }
         self.run(x, (y, Accum::Replace), batch, image, ctx, scratch)
     }
 
     /// `y += conv(x)`, with the activation before the addition: for a residual connection, and for
-    /// branches that are summed up.
+    /// branches that are summed up. With an
+    /// [activation of the sum](super::Conv2d::activation_of_sum), `y = of_sum(y + conv(x))`.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
+    /// As [`scratch_len`](Self::scratch_len), and if `x` or `y` does not have the length of its shape.
     pub fn apply_add(
         &self,
         x: &[f32],
@@ -281,7 +288,9 @@ impl Conv2dOp {
         sums: &mut [f32],
     ) -> Result<(), GemmError> {
         let bias = Bias::PerRow(&self.bias[group * self.out..][..self.out]);
-        let epilogue = Epilogue { bias, activation: self.activation, ..Epilogue::NONE };
+        let (activation, of_sum) = self.activations;
+        let last = of_sum.unwrap_or_default();
+        let epilogue = Epilogue { bias, activation, last, ..Epilogue::NONE };
         let chunks = &self.weights[group * self.chunks()..][..self.chunks()];
         let cols = pixels.cols();
         let (mut total, sums) = match chunks.len() {

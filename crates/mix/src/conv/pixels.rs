@@ -3,8 +3,9 @@
 use mixfold_gemm::{GemmError, MatRef, PanelsMut, Prologue};
 use mixfold_simd::Isa;
 
-use super::stencil::{Sizes, Stencil};
+use super::stencil::Stencil;
 use super::window::Window;
+use crate::taps::Sizes;
 
 /// What some outputs read, as the right operand of a product: the outputs are its columns, channels
 /// and the taps of each its rows.

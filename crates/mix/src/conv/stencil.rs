@@ -2,7 +2,7 @@
 
 use mixfold_gemm::GemmError;
 
-use super::taps::Taps;
+use crate::taps::{Sizes, Taps};
 use crate::{Axes, MixError};
 
 /// The taps of a kernel in two dimensions.
@@ -13,20 +13,6 @@ pub(super) struct Stencil {
     /// Of each tap in raster order, where it reads for the first output: the number of column phases
     /// of a window before, and the place in the one that follows.
     pub places: Vec<(usize, usize)>,
-}
-
-/// Heights and widths of an image and of what becomes of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    pub image: (usize, usize),
-    pub output: (usize, usize),
-}
-
-impl Sizes {
-    /// Pixels of the output.
-    pub(super) fn pixels(self) -> usize {
-        self.output.0 * self.output.1
-    }
 }
 
 impl Stencil {
@@ -64,21 +50,7 @@ impl Stencil {
 
     /// What becomes of an image.
     pub(super) fn sizes(&self, image: (usize, usize)) -> Result<Sizes, MixError> {
-        let (rows, cols) = (self.rows, self.cols);
-        let padded = (rows.padded(image.0), cols.padded(image.1));
-        let axes = Axes { outer: 1, axis: padded.0, inner: padded.1 };
-        if padded.0 == usize::MAX || padded.1 == usize::MAX {
-            return Err(MixError::Overflow { axes });
-        }
-        axes.elements()?;
-        // A reach that cannot be counted is larger than any image.
-        let reach = (rows.reach().unwrap_or(usize::MAX), cols.reach().unwrap_or(usize::MAX));
-        if padded.0 < reach.0 || padded.1 < reach.1 {
-            return Err(MixError::Reach { padded, reach });
-        }
-        let windows = |padded: usize, reach: usize, taps: Taps| (padded - reach) / taps.stride + 1;
-        let output = (windows(padded.0, reach.0, rows), windows(padded.1, reach.1, cols));
-        Ok(Sizes { image, output })
+        Sizes::new(self.rows, self.cols, image)
     }
 
     /// Shape of a window for `outputs` pixels of the output beside each other, wherever they start:

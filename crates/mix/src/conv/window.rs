@@ -3,7 +3,8 @@
 use mixfold_gemm::PanelsMut;
 use mixfold_simd::{Isa, Kernel, Simd, Vector};
 
-use super::stencil::{Sizes, Stencil};
+use super::stencil::Stencil;
+use crate::taps::{Sizes, with_every};
 
 /// The pixels of one channel that some outputs read, in the order in which they read them:
 /// `[row][row phase][column phase][column]`, with zeros around the image.
@@ -96,22 +97,9 @@ fn load<const STRIDE: usize>(channel: &[f32], window: &mut Window<'_>) {
                 let source = &channel[(top + i * rows.stride) * width..][..width];
                 let slot = row_phase * phases + col_phase;
                 let target = &mut window.data[line * pitch + slot * span..][inside.clone()];
-                copy_every(stride, &source[left..], target);
+                with_every(stride, &source[left..], target, |target, source| *target = source);
             }
         }
-    }
-}
-
-/// Copies every `stride`-th element of `source` from the first one on, as many as fit `target`.
-#[inline(always)]
-fn copy_every(stride: usize, source: &[f32], target: &mut [f32]) {
-    let wholes = source.chunks_exact(stride);
-    let rest = wholes.remainder();
-    for (target, source) in target.iter_mut().zip(wholes) {
-        *target = source[0];
-    }
-    if let (Some(target), Some(source)) = (target.get_mut(source.len() / stride), rest.first()) {
-        *target = *source;
     }
 }
 

@@ -28,6 +28,8 @@ struct Case {
     activation: Activation,
     /// Whether the result is added to what is there.
     add: bool,
+    /// The activation of that sum.
+    of_sum: Option<Activation>,
 }
 
 impl Case {
@@ -45,6 +47,7 @@ impl Case {
             dilation: (1, 1),
             activation: Activation::Identity,
             add: false,
+            of_sum: None,
         }
     }
 
@@ -102,14 +105,17 @@ impl Case {
     fn op(&self, isa: Isa) -> Conv2dOp {
         let (weight, out) = (self.weight(), self.groups * self.out);
         let pack = || {
-            Conv2d::new(view(&weight, out, self.k()), self.kernel)?
+            let conv = Conv2d::new(view(&weight, out, self.k()), self.kernel)?
                 .groups(self.groups)?
                 .stride(self.stride)?
                 .padding(self.padding)
                 .dilation(self.dilation)?
                 .bias(&self.bias())?
-                .activation(self.activation)
-                .pack(isa)
+                .activation(self.activation);
+            match self.of_sum {
+                Some(of_sum) => conv.activation_of_sum(of_sum).pack(isa),
+                None => conv.pack(isa),
+            }
         };
         pack().unwrap()
     }
@@ -137,7 +143,8 @@ impl Case {
         let real = |(value, size)| Real::new(value, dot_bound(self.k() + 1, size, 2.0 * U));
         let sums: Vec<Real> = values.into_iter().zip(sizes).map(real).collect();
         let y = activate(&sums, self.activation);
-        if self.add { add(&y, &exact(&self.before())) } else { y }
+        let y = if self.add { add(&y, &exact(&self.before())) } else { y };
+        self.of_sum.map_or(y.clone(), |of_sum| activate(&y, of_sum))
     }
 
     /// Within bounds, with the same bits on all threads and fused instruction sets.
@@ -160,12 +167,12 @@ impl Case {
 
     /// An image alone gives what it gives among others.
     fn check_alone(&self) {
-        let alone = Case { batch: 1, ..self.clone() };
         let x = self.input();
         for isa in env::isas_under_test() {
-            let (op, ctx) = (self.op(isa), sequential(isa));
-            let all = Case { add: false, ..self.clone() }.run(&op, &x, &ctx);
-            let one = Case { add: false, ..alone.clone() };
+            let replacing = Case { add: false, of_sum: None, ..self.clone() };
+            let (op, ctx) = (replacing.op(isa), sequential(isa));
+            let all = replacing.run(&op, &x, &ctx);
+            let one = Case { batch: 1, ..replacing };
             for n in 0..self.batch {
                 let x = &x[n * x.len() / self.batch..][..x.len() / self.batch];
                 let y = one.run(&op, x, &ctx);
@@ -184,7 +191,8 @@ impl Case {
         let (mut x, place) = (clean.clone(), place % clean.len());
         x[place] = special;
         let expected = self.expected(&x);
-        let sums = Case { activation: Activation::Identity, add: false, ..self.clone() };
+        let sums =
+            Case { activation: Activation::Identity, add: false, of_sum: None, ..self.clone() };
         let sums = sums.expected(&x);
         for isa in env::isas_under_test() {
             let (op, ctx) = (self.op(isa), sequential(isa));
@@ -208,9 +216,10 @@ fn cases() -> impl Strategy<Value = Case> {
     let side = prop_oneof![3 => 1_usize..12, 1 => select(vec![0, 15, 16, 17, 31, 32, 33])];
     let channels = (1_usize..5, 0_usize..4, select(vec![0, 1, 2, 3, 6, 7, 14, 15]));
     let window = (pair(1_usize..5), pair(1_usize..5), pair(0_usize..4), pair(1_usize..4));
-    let rest = (select(&ACTIVATIONS[..]), any::<bool>());
+    let of_sum = proptest::option::of(select(&ACTIVATIONS[..]));
+    let rest = (select(&ACTIVATIONS[..]), any::<bool>(), of_sum);
     (0_usize..4, channels, pair(side), window, rest).prop_map(
-        |(batch, (groups, channels, out), image, window, (activation, add))| {
+        |(batch, (groups, channels, out), image, window, (activation, add, of_sum))| {
             let (kernel, stride, padding, dilation) = window;
             Case {
                 batch,
@@ -224,6 +233,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 dilation,
                 activation,
                 add,
+                of_sum: of_sum.filter(|_| add),
             }
         },
     )

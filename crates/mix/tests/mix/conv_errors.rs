@@ -1,6 +1,6 @@
 //! Every error of a convolution, with its numbers, and nothing written.
 
-use mixfold_gemm::{GemmError, MatRef, Scratch};
+use mixfold_gemm::{Activation, GemmError, MatRef, Scratch};
 use mixfold_mix::{Conv2d, MixError};
 use mixfold_simd::{Isa, env};
 
@@ -46,6 +46,22 @@ fn descriptions() {
     let none = MatRef::row_major(&[], 3, 0).unwrap();
     let error = Conv2d::new(none, (MAX / 2, 2)).unwrap().pack(isa).unwrap_err();
     assert!(matches!(error, MixError::Gemm(GemmError::Memory { bytes: MAX })), "{error}");
+}
+
+/// What is for a sum does not replace.
+#[test]
+fn no_sum() {
+    let (weight, x) = ([1.0, 2.0], [1.0, -4.0]);
+    let (ctx, mut scratch) = (sequential(Isa::best()), Scratch::new());
+    let conv = Conv2d::new(view(&weight, 1, 2), (1, 2)).unwrap();
+    let conv = conv.activation_of_sum(Activation::Relu).pack(ctx.isa()).unwrap();
+    for (before, after) in [(9.0, 2.0), (6.0, 0.0)] {
+        let mut y = [before];
+        let error = conv.apply(&x, &mut y, 1, (1, 2), &ctx, &mut scratch).unwrap_err();
+        assert_eq!((error, y), (MixError::NoSum, [before]));
+        conv.apply_add(&x, &mut y, 1, (1, 2), &ctx, &mut scratch).unwrap();
+        assert_eq!(y, [after]);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod conv;
 mod conv_errors;
 mod errors;
 mod large;
+mod max_pool;
 mod mean;
 mod norm;
 mod operators;
