@@ -102,6 +102,8 @@ impl MaxPool2d {
     ) -> Result<(), MixError> {
         let sizes = Sizes::new(self.rows, self.cols, image)?;
         let shape = |(axis, inner)| Axes { outer: planes, axis, inner };
+        shape(image).elements()?;
+        shape(sizes.output).elements()?;
         shape(image).check("input", x.len())?;
         shape(sizes.output).check("output", y.len())?;
         if x.is_empty() {

@@ -157,7 +157,7 @@ fn errors() {
     refused(pool, (2, 2), 1, (2, 1), MixError::Reach { padded: (2, 1), reach: (3, 2) });
     refused(pool, (0, 0), MAX, (3, 2), MixError::Overflow { axes: axes(MAX, 3, 2) });
     refused(pool, (0, 0), 1, (MAX, 2), MixError::Overflow { axes: axes(1, MAX, 2) });
-    // Outputs of padding alone that cannot be counted.
-    let narrow = MaxPool2d::new((1, 2)).unwrap().padding((0, 1)).unwrap();
-    refused(narrow, (0, 0), MAX, (8, 0), MixError::Overflow { axes: axes(MAX, 8, 1) });
+    // More outputs than inputs.
+    let grows = MaxPool2d::new((1, 2)).unwrap().stride((1, 1)).unwrap().padding((0, 1)).unwrap();
+    refused(grows, (0, 0), MAX, (1, 1), MixError::Overflow { axes: axes(MAX, 1, 2) });
 }
