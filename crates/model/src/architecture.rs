@@ -9,6 +9,7 @@ use crate::families::{
     AttentionOnlyConfig, FfOnlyConfig, GMixerConfig, GmlpConfig, MixerConfig, ResMlpConfig,
     VitConfig,
 };
+use crate::folding::Folding;
 use crate::network::{Network, Phase};
 use crate::repmlp;
 use crate::sizes::sum;
@@ -52,6 +53,10 @@ pub(crate) trait Architecture {
     fn input(&self) -> [usize; 3];
     /// The forms that the weights can have, none if there is but one.
     fn forms(&self) -> &'static [Form];
+    /// How the one form is made of the other, if there are two.
+    fn folding(&self) -> Option<&dyn Folding> {
+        None
+    }
     /// See [`Config::parameters`].
     fn parameters(&self, classes: usize, form: Form) -> u64;
     /// See [`Config::macs`].

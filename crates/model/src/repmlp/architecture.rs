@@ -6,6 +6,7 @@ use mixfold_simd::Isa;
 use super::{RepMlpNet, RepMlpNetConfig, RepMlpNetStage, names};
 use crate::architecture::{Architecture, Kind, Stored};
 use crate::config::Form;
+use crate::folding::Folding;
 use crate::network::Network;
 use crate::tokens::Names;
 use crate::weights::Spec;
@@ -23,6 +24,10 @@ impl Architecture for RepMlpNetConfig {
 
     fn forms(&self) -> &'static [Form] {
         &[Form::Train, Form::Deploy]
+    }
+
+    fn folding(&self) -> Option<&dyn Folding> {
+        Some(self)
     }
 
     fn parameters(&self, classes: usize, form: Form) -> u64 {

@@ -13,21 +13,15 @@
 //! convolutions and norms of its line folded in, and there is a bias; W₁ has the norm of the means
 //! folded in. The latter is done in either form when a block is loaded.
 
-use mixfold_gemm::{Activation, Context, MatMut, Scratch, par_rows};
-use mixfold_mix::{
-    Axes, AxisLinear, AxisMlp, AxisOp, MixError, Partitions, Side, add_outer, mean_axis,
-};
+use mixfold_gemm::{Activation, Context};
 
 use super::block_config::RepMlpBlockConfig;
-use super::block_read::{self, Global};
-use super::local::BranchOps;
+use super::block_ops::BlockOps;
+use super::block_read::{self, BlockWeights, Global};
 use crate::config::Form;
 use crate::network::Workspace;
 use crate::weights::Spec;
 use crate::{Checkpoint, ModelError};
-
-/// Pixels of a task where means are taken or added, about.
-const TASK: usize = 16_384;
 
 /// A RepMLP block with its weights packed: a building block for networks of your own.
 ///
@@ -66,19 +60,8 @@ const TASK: usize = 16_384;
 /// ```
 #[derive(Debug)]
 pub struct RepMlpBlock {
-    config: RepMlpBlockConfig,
-    form: Form,
-    /// W₁ and W₂, which see the means of an image in the order of its partitions: `[down, across,
-    /// channels]`.
-    global: Option<AxisOp>,
-    local: Local,
+    ops: BlockOps,
     ctx: Context,
-}
-
-#[derive(Debug)]
-enum Local {
-    Folded(AxisOp),
-    Branches(BranchOps),
 }
 
 /// A tensor of the deploy form.
@@ -115,28 +98,11 @@ impl RepMlpBlock {
         form: Option<Form>,
         ctx: &Context,
     ) -> Result<Self, ModelError> {
-        let (mut block, stored) = block_read::find(file, prefix, config)?;
-        let form = form.unwrap_or(Form::Deploy);
-        if (stored, form) == (Form::Deploy, Form::Train) {
-            return Err(ModelError::Folded);
-        }
-        let isa = ctx.isa();
-        let global = match block.global(stored)? {
-            None => None,
-            Some(global) => {
-                let Global { fc1, fc2 } = global.by_partition(config.channels, config.parts());
-                let mlp = AxisMlp::new(fc1.matrix()?, fc2.matrix()?)?.bias(&fc1.bias, &fc2.bias)?;
-                Some(mlp.activation(Activation::Relu).pack(isa, Side::Right)?)
-            }
-        };
-        let local = if form == Form::Train {
-            Local::Branches(block.branches()?.pack(isa)?)
-        } else {
-            let fc3 = block.folded(stored)?;
-            let map = AxisLinear::new(fc3.matrix()?).groups(config.groups)?.bias(&fc3.bias)?;
-            Local::Folded(map.pack(isa, Side::Right)?)
-        };
-        Ok(RepMlpBlock { config: config.clone(), form, global, local, ctx: ctx.clone() })
+        let (mut weights, stored) = block_read::find(file, prefix, config)?;
+        let mut block = BlockWeights::new(&mut weights, prefix, config);
+        let forms = (stored, form.unwrap_or(Form::Deploy));
+        let ops = BlockOps::read(&mut block, forms, Activation::Identity, ctx.isa())?;
+        Ok(RepMlpBlock { ops, ctx: ctx.clone() })
     }
 
     /// The tensors of the deploy form, from weights in train form that are found as by
@@ -151,7 +117,8 @@ impl RepMlpBlock {
         config: &RepMlpBlockConfig,
     ) -> Result<Vec<FoldedTensor>, ModelError> {
         let path = file.path().to_owned();
-        let (mut block, stored) = block_read::find(file, prefix, config)?;
+        let (mut weights, stored) = block_read::find(file, prefix, config)?;
+        let mut block = BlockWeights::new(&mut weights, prefix, config);
         if stored == Form::Deploy {
             return Err(ModelError::AlreadyFolded { path });
         }
@@ -169,31 +136,27 @@ impl RepMlpBlock {
 
     /// The sizes.
     pub fn config(&self) -> &RepMlpBlockConfig {
-        &self.config
+        self.ops.config()
     }
 
     /// The form that is run.
     pub fn form(&self) -> Form {
-        self.form
+        self.ops.form()
     }
 
     /// Number of parameters in this form, without the running statistics of batch norms.
     pub fn parameters(&self) -> u64 {
-        self.config.parameters(self.form)
+        self.config().parameters(self.form())
     }
 
     /// Multiply-adds of convolutions and matrices for one image in this form.
     pub fn macs(&self) -> u64 {
-        self.config.macs(self.form)
+        self.config().macs(self.form())
     }
 
     /// Bytes of the packed weights.
     pub fn packed_bytes(&self) -> usize {
-        let local = match &self.local {
-            Local::Folded(fc3) => fc3.bytes(),
-            Local::Branches(branches) => branches.bytes(),
-        };
-        self.global.as_ref().map_or(0, AxisOp::bytes) + local
+        self.ops.bytes()
     }
 
     /// Makes the block ready for a batch size, with all memory allocated.
@@ -201,77 +164,9 @@ impl RepMlpBlock {
     /// # Errors
     /// If there is not so much memory.
     pub fn plan(&self, batch: usize) -> Result<RepMlpBlockPlan<'_>, ModelError> {
-        let shapes = Shapes::new(&self.config, batch);
-        let (input, output) = (shapes.input.elements()?, shapes.output.elements()?);
-        // A map that is one partition is read and written where it is.
-        let lens = match self.global {
-            Some(_) => [input, output, shapes.means.outer],
-            None => [0; 3],
-        };
-        let mut workspace = Workspace::new(&lens)?;
-        if let Some(global) = &self.global {
-            workspace.reserve(global.scratch_len(shapes.vectors, &self.ctx)?)?;
-        }
-        match &self.local {
-            Local::Folded(fc3) => workspace.reserve(fc3.scratch_len(shapes.groups, &self.ctx)?)?,
-            Local::Branches(branches) => {
-                for len in branches.scratch_len(shapes.parts, &self.ctx)? {
-                    workspace.reserve(len)?;
-                }
-            }
-        }
-        Ok(RepMlpBlockPlan { block: self, shapes, lens: [input, output], workspace })
-    }
-}
-
-impl RepMlpBlock {
-    /// The matrix and the convolutions, of each partition by itself.
-    fn local(
-        &self,
-        x: &[f32],
-        y: &mut [f32],
-        shapes: &Shapes,
-        scratch: &mut Scratch<f32>,
-    ) -> Result<(), MixError> {
-        match &self.local {
-            Local::Folded(fc3) => fc3.apply_to(x, y, shapes.groups, &self.ctx, scratch),
-            Local::Branches(branches) => branches.apply(x, y, shapes.parts, &self.ctx, scratch),
-        }
-    }
-}
-
-/// How the steps of a block see the tensors.
-#[derive(Clone, Copy, Debug)]
-struct Shapes {
-    batch: usize,
-    input: Partitions,
-    output: Partitions,
-    /// Partitions of all images.
-    parts: usize,
-    /// The pixels of each channel of each partition.
-    means: Axes,
-    /// All means of an image.
-    vectors: Axes,
-    /// The features of each group of each partition.
-    groups: Axes,
-}
-
-impl Shapes {
-    fn new(config: &RepMlpBlockConfig, batch: usize) -> Self {
-        let &RepMlpBlockConfig { channels, out_channels, map, partition, groups, .. } = config;
-        let (map, partition) = ((map[0], map[1]), (partition[0], partition[1]));
-        let parts = batch.saturating_mul(config.parts());
-        let pixels = config.pixels();
-        let shared = channels / groups;
-        Shapes {
-            batch,
-            input: Partitions { batch, channels, map, partition },
-            output: Partitions { batch, channels: out_channels, map, partition },
-            parts,
-            means: Axes { outer: parts.saturating_mul(channels), axis: pixels, inner: 1 },
-            vectors: Axes { outer: batch, axis: config.global()[0], inner: 1 },
-            groups: Axes { outer: parts.saturating_mul(groups), axis: shared * pixels, inner: 1 },
-        }
+        let [input, output, _] = self.ops.lens(batch)?;
+        let workspace = self.ops.workspace(batch, &self.ctx)?;
+        Ok(RepMlpBlockPlan { block: self, batch, lens: [input, output], workspace })
     }
 }
 
@@ -280,7 +175,7 @@ impl Shapes {
 #[derive(Debug)]
 pub struct RepMlpBlockPlan<'b> {
     block: &'b RepMlpBlock,
-    shapes: Shapes,
+    batch: usize,
     /// Elements of input and output.
     lens: [usize; 2],
     workspace: Workspace,
@@ -289,7 +184,7 @@ pub struct RepMlpBlockPlan<'b> {
 impl RepMlpBlockPlan<'_> {
     /// Number of images.
     pub fn batch(&self) -> usize {
-        self.shapes.batch
+        self.batch
     }
 
     /// Bytes of memory for activations and scratch.
@@ -309,49 +204,7 @@ impl RepMlpBlockPlan<'_> {
                 return Err(ModelError::Length { what, expected, found });
             }
         }
-        Ok(self.forward(x, y)?)
+        let RepMlpBlock { ops, ctx } = self.block;
+        Ok(ops.apply(x, y, self.batch, &mut self.workspace, ctx)?)
     }
-
-    fn forward(&mut self, x: &[f32], y: &mut [f32]) -> Result<(), MixError> {
-        let RepMlpBlockPlan { block, shapes, workspace, .. } = self;
-        let ([parts, mixed, means], scratch) = workspace.parts();
-        let ctx = &block.ctx;
-        let Some(global) = &block.global else {
-            return block.local(x, y, shapes, scratch);
-        };
-        shapes.input.partition(x, parts, ctx)?;
-        let pixels = shapes.means.axis;
-        each(ctx, means, 1, pixels, |first, means| {
-            let axes = Axes { outer: means.len(), ..shapes.means };
-            mean_axis(&parts[first * pixels..][..means.len() * pixels], means, axes, ctx.isa())
-        })?;
-        global.apply(means, shapes.vectors, ctx, scratch)?;
-        each(ctx, parts, pixels, pixels, |first, parts| {
-            let axes = Axes { outer: parts.len() / pixels, ..shapes.means };
-            add_outer(parts, &means[first..][..axes.outer], axes, ctx.isa())
-        })?;
-        block.local(parts, mixed, shapes, scratch)?;
-        shapes.output.unpartition(mixed, y, ctx)
-    }
-}
-
-/// Has `work` change some rows of `len` elements at a time, on all threads, given the number of the
-/// first one. There are `pixels` to read or write for each row.
-fn each(
-    ctx: &Context,
-    values: &mut [f32],
-    len: usize,
-    pixels: usize,
-    work: impl Fn(usize, &mut [f32]) -> Result<(), MixError> + Sync,
-) -> Result<(), MixError> {
-    let rows = (TASK / pixels).max(1);
-    let count = values.len() / len;
-    let values = MatMut::row_major(values, count, len)?;
-    // Tasks need no memory: one state for each thread, of no size.
-    let mut states = vec![(); ctx.workers()];
-    par_rows(ctx.pool(), values, rows, &mut states, |(), at, block| {
-        let rows = block.into_slice().unwrap_or_default();
-        work(at.row, rows).expect("shapes have been compared");
-    })?;
-    Ok(())
 }

@@ -1,7 +1,6 @@
 //! Sizes of a RepMLP block, and what follows from them.
 
-use super::config::trained;
-use super::names::Specs;
+use super::specs::{Specs, trained};
 use crate::ModelError;
 use crate::config::Form;
 use crate::sizes::{product, sum};
@@ -97,17 +96,15 @@ impl RepMlpBlockConfig {
     }
 
     /// All tensors under their official names with `prefix` in front.
-    pub(super) fn specs(&self, prefix: &str, form: Form) -> Vec<Spec> {
+    pub(crate) fn specs(&self, prefix: &str, form: Form) -> Vec<Spec> {
         let name = |name: &str| format!("{prefix}{name}");
         let mut specs = Specs::default();
         let shared = self.channels.checked_div(self.groups).unwrap_or(0);
         let rows = self.out_channels.saturating_mul(self.pixels());
         if self.is_cut() {
             let [inputs, hidden] = self.global();
-            specs.add(name("fc1_fc2.fc1.weight"), &[hidden, inputs]);
-            specs.add(name("fc1_fc2.fc1.bias"), &[hidden]);
-            specs.add(name("fc1_fc2.fc2.weight"), &[inputs, hidden]);
-            specs.add(name("fc1_fc2.fc2.bias"), &[inputs]);
+            specs.layer(&name("fc1_fc2.fc1"), &[hidden, inputs]);
+            specs.layer(&name("fc1_fc2.fc2"), &[inputs, hidden]);
             if form == Form::Train {
                 specs.norm(&name("avg.bn"), self.channels);
             }
@@ -127,7 +124,7 @@ impl RepMlpBlockConfig {
     }
 
     /// That a block can have these sizes.
-    pub(super) fn check(&self) -> Result<(), ModelError> {
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
         let &RepMlpBlockConfig { channels, out_channels, map, partition, groups, .. } = self;
         let whole = |len: usize, part: usize| part > 0 && len > 0 && len.is_multiple_of(part);
         let kernels = self.kernels.iter().enumerate();

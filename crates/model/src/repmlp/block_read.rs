@@ -8,11 +8,11 @@ use crate::weights::{Spec, Weights};
 use crate::{Checkpoint, ModelError};
 
 /// The weights of a block, all there and of the right shapes.
-pub(super) struct BlockWeights<'a> {
-    weights: Weights<'a>,
+pub(crate) struct BlockWeights<'a, 'b> {
+    weights: &'a mut Weights<'b>,
     /// What stands in front of the official names, with its dot.
     prefix: String,
-    config: RepMlpBlockConfig,
+    config: &'a RepMlpBlockConfig,
 }
 
 /// The global perceptron, with the norm of the means folded in. Its inputs and outputs are in the
@@ -27,22 +27,41 @@ pub(super) fn find<'a>(
     file: &'a mut Checkpoint,
     prefix: &str,
     config: &RepMlpBlockConfig,
-) -> Result<(BlockWeights<'a>, Form), ModelError> {
+) -> Result<(Weights<'a>, Form), ModelError> {
     config.check()?;
-    let (model, prefix) = match prefix {
-        "" => ("a RepMLP block".to_owned(), String::new()),
-        _ => (format!("the RepMLP block `{prefix}`"), format!("{prefix}.")),
+    let model = match prefix {
+        "" => "a RepMLP block".to_owned(),
+        _ => format!("the RepMLP block `{prefix}`"),
     };
+    let prefix = dotted(prefix);
     let form = match file.entry(&format!("{prefix}fc3.bias")) {
         Some(_) => Form::Deploy,
         None => Form::Train,
     };
     let specs = config.specs(&prefix, form);
-    let weights = Weights::find_among(file, &model, &prefix, specs)?;
-    Ok((BlockWeights { weights, prefix, config: config.clone() }, form))
+    Ok((Weights::find_among(file, &model, &prefix, specs)?, form))
 }
 
-impl BlockWeights<'_> {
+/// What stands in front of the names in a block called `prefix`.
+fn dotted(prefix: &str) -> String {
+    if prefix.is_empty() { String::new() } else { format!("{prefix}.") }
+}
+
+impl<'a, 'b> BlockWeights<'a, 'b> {
+    /// Those among `weights` of the block called `prefix`, or whose names have nothing in front if that
+    /// is empty.
+    pub(crate) fn new(
+        weights: &'a mut Weights<'b>,
+        prefix: &str,
+        config: &'a RepMlpBlockConfig,
+    ) -> Self {
+        BlockWeights { weights, prefix: dotted(prefix), config }
+    }
+
+    pub(super) fn config(&self) -> &'a RepMlpBlockConfig {
+        self.config
+    }
+
     /// The tensors of a form.
     pub(super) fn specs(&self, form: Form) -> Vec<Spec> {
         self.config.specs(&self.prefix, form)
@@ -53,21 +72,27 @@ impl BlockWeights<'_> {
         if !self.config.is_cut() {
             return Ok(None);
         }
-        let (prefix, mut read) = (&self.prefix, Reader::new(&mut self.weights));
+        let fc1 = self.first(stored)?;
+        let fc2 = Reader::new(self.weights).linear(&format!("{}fc1_fc2.fc2", self.prefix), true)?;
+        Ok(Some(Global { fc1, fc2 }))
+    }
+
+    /// The first layer of the global perceptron, with the norm of the means folded in.
+    pub(crate) fn first(&mut self, stored: Form) -> Result<Linear, ModelError> {
+        let (prefix, mut read) = (&self.prefix, Reader::new(self.weights));
         let module = format!("{prefix}fc1_fc2.fc1");
         let mut fc1 = read.linear(&module, true)?;
         if stored == Form::Train {
             let norm = read.affine(&format!("{prefix}avg.bn"))?;
             fc1.fold(&module, |fc1| fc1.preceded_by(&norm))?;
         }
-        let fc2 = read.linear(&format!("{prefix}fc1_fc2.fc2"), true)?;
-        Ok(Some(Global { fc1, fc2 }))
+        Ok(fc1)
     }
 
     /// The matrix and what stands beside it, of weights in train form.
     pub(super) fn branches(&mut self) -> Result<Branches, ModelError> {
-        let (prefix, mut read) = (&self.prefix, Reader::new(&mut self.weights));
-        let RepMlpBlockConfig { groups, partition, kernels, .. } = &self.config;
+        let (prefix, mut read) = (&self.prefix, Reader::new(self.weights));
+        let RepMlpBlockConfig { groups, partition, kernels, .. } = self.config;
         let mut kernel = |size| read.kernel(&format!("{prefix}repconv{size}"), *groups);
         let kernels = kernels.iter().map(&mut kernel).collect::<Result<_, _>>()?;
         let module = format!("{prefix}fc3");
@@ -82,12 +107,10 @@ impl BlockWeights<'_> {
     }
 
     /// The matrix and bias of the deploy form, of weights in the form `stored`.
-    pub(super) fn folded(&mut self, stored: Form) -> Result<Linear, ModelError> {
+    pub(crate) fn folded(&mut self, stored: Form) -> Result<Linear, ModelError> {
         match stored {
             Form::Train => self.branches()?.fold(),
-            Form::Deploy => {
-                Reader::new(&mut self.weights).linear(&format!("{}fc3", self.prefix), true)
-            }
+            Form::Deploy => Reader::new(self.weights).linear(&format!("{}fc3", self.prefix), true),
         }
     }
 }

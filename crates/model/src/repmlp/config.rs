@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::names;
+use super::specs::trained;
 use crate::config::Form;
 use crate::sizes::{product, sum};
-use crate::weights::Spec;
 use crate::{ModelError, Phase};
 
 /// The sizes of a RepMLPNet (Ding et al., 2022, table 2 and the official code).
@@ -181,13 +181,4 @@ impl RepMlpNetConfig {
         };
         Err(ModelError::Config(wrong))
     }
-}
-
-/// Elements of the tensors that are trained.
-pub(super) fn trained(specs: &[Spec]) -> u64 {
-    let trained = specs.iter().filter(|spec| !spec.optional && !spec.name.contains(".running_"));
-    trained.fold(0, |count: u64, spec| {
-        let elements = spec.shape.iter().fold(1, |n: u64, &len| n.saturating_mul(len as u64));
-        count.saturating_add(elements)
-    })
 }

@@ -2,7 +2,7 @@
 //! beside it in train form.
 
 use mixfold_fold::{self as fold, Affine, Geometry, Kernel};
-use mixfold_gemm::{Context, Scratch, ScratchLen};
+use mixfold_gemm::{Activation, Context, Scratch, ScratchLen};
 use mixfold_mix::{Axes, AxisLinear, AxisOp, Conv2d, Conv2dOp, MixError, Norm, Side};
 use mixfold_simd::Isa;
 
@@ -41,23 +41,25 @@ impl Branches {
         Ok(fc)
     }
 
-    /// Ready to run.
-    pub(crate) fn pack(&self, isa: Isa) -> Result<BranchOps, ModelError> {
+    /// Ready to run, with an activation behind the sum of all if there is a convolution.
+    pub(crate) fn pack(&self, behind: Activation, isa: Isa) -> Result<BranchOps, ModelError> {
         let Branches { module, fc, norm, kernels, groups, map } = self;
         let shared = fc.bias.len() / norm.channels().max(1);
         let spread = |values: &[f64]| -> Vec<f32> {
             values.iter().flat_map(|&x| std::iter::repeat_n(x as f32, shared)).collect()
         };
         let norm = Norm::affine_axis(&spread(norm.scale()), &spread(norm.shift()));
-        let pack = |kernel: &Kernel| {
+        let last = kernels.len().saturating_sub(1);
+        let pack = |(i, kernel): (usize, &Kernel)| {
             let (weight, bias) = kernel.rounded::<f32>();
             let [.., height, width] = kernel.shape();
             let weight = Linear { weight, bias };
             let conv = Conv2d::new(weight.matrix()?, (height, width))?.groups(*groups)?;
             let conv = conv.padding((height / 2, width / 2)).bias(&weight.bias)?;
-            Ok::<_, ModelError>(conv.pack(isa)?)
+            let behind = if i == last { behind } else { Activation::Identity };
+            Ok::<_, ModelError>(conv.activation_of_sum(behind).pack(isa)?)
         };
-        let convs = kernels.iter().map(pack).collect::<Result<_, _>>()?;
+        let convs = kernels.iter().enumerate().map(pack).collect::<Result<_, _>>()?;
         if fc.bias.len() % groups != 0 {
             let (rows, elements) = (*groups, fc.bias.len());
             return Err(wrong(module, fold::FoldError::Ragged { rows, elements }));

@@ -4,14 +4,15 @@
 mod architecture;
 mod block;
 mod block_config;
-mod block_read;
+pub(crate) mod block_ops;
+pub(crate) mod block_read;
 mod config;
-pub(crate) mod convert;
+mod fold;
 mod local;
 mod names;
 mod net;
-mod read;
-pub(crate) mod report;
+pub(crate) mod read;
+pub(crate) mod specs;
 mod unit;
 
 pub use block::{FoldedTensor, RepMlpBlock, RepMlpBlockPlan};

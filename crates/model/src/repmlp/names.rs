@@ -1,9 +1,10 @@
 //! The names of a RepMLPNet's tensors in the official checkpoints.
 
+use super::specs::Specs;
 use super::{RepMlpNetConfig, RepMlpNetStage};
 use crate::Checkpoint;
 use crate::config::Form;
-use crate::weights::{Layout, Spec};
+use crate::weights::Spec;
 
 /// The form of the tensors in a file: deploy if more blocks have the bias of that form than the batch
 /// norm of the other one, so that a file of either form with a tensor too few or too many is taken for
@@ -33,7 +34,7 @@ pub(crate) fn specs(config: &RepMlpNetConfig, classes: usize, form: Form) -> Vec
     specs.conv_bn("conv_embedding", [first, config.image_channels, config.patch, config.patch]);
     for (i, stage) in config.stages.iter().enumerate() {
         for j in 0..stage.depth {
-            specs.0.extend(unit_specs(config, i, j, form));
+            specs.extend(unit_specs(config, i, j, form));
         }
         if let Some(next) = config.stages.get(i + 1) {
             specs.conv_bn(&format!("embeds.{i}"), [next.channels, stage.channels, 2, 2]);
@@ -41,9 +42,8 @@ pub(crate) fn specs(config: &RepMlpNetConfig, classes: usize, form: Form) -> Vec
     }
     let last = config.stages.last().map_or(0, |stage| stage.channels);
     specs.norm("head_norm", last);
-    specs.add("head.weight".into(), &[classes, last]);
-    specs.add("head.bias".into(), &[classes]);
-    specs.0
+    specs.layer("head", &[classes, last]);
+    specs.into_inner()
 }
 
 /// The tensors of a unit.
@@ -53,69 +53,31 @@ pub(crate) fn unit_specs(
     number: usize,
     form: Form,
 ) -> Vec<Spec> {
+    let RepMlpNetStage { channels, share_sets, .. } = config.stages[stage];
+    let (gate, hidden) = (config.gate_hidden(channels), config.ffn_hidden(channels));
+    let places = config.places(stage);
+    let rows = share_sets.saturating_mul(places);
+    let unit = unit(stage, number);
+    let block = format!("{unit}.repmlp_block");
     let mut specs = Specs::default();
-    specs.unit(&unit(stage, number), config, stage, form);
-    specs.0
-}
-
-/// Tensors, one after the other.
-#[derive(Default)]
-pub(super) struct Specs(Vec<Spec>);
-
-impl Specs {
-    pub(super) fn into_inner(self) -> Vec<Spec> {
-        self.0
-    }
-
-    pub(super) fn add(&mut self, name: String, shape: &[usize]) {
-        let file_name = name.clone();
-        let (shape, layout) = (shape.to_vec(), Layout::Same);
-        self.0.push(Spec { name, shape, file_name, layout, stored: None, optional: false });
-    }
-
-    pub(super) fn norm(&mut self, module: &str, channels: usize) {
-        for parameter in ["weight", "bias", "running_mean", "running_var"] {
-            self.add(format!("{module}.{parameter}"), &[channels]);
-        }
-        // How often the statistics were updated. Of no use here, and not in every file.
-        self.add(format!("{module}.num_batches_tracked"), &[]);
-        self.0.last_mut().expect("just added").optional = true;
-    }
-
-    pub(super) fn conv_bn(&mut self, module: &str, shape: [usize; 4]) {
-        self.add(format!("{module}.conv.weight"), &shape);
-        self.norm(&format!("{module}.bn"), shape[0]);
-    }
-
-    fn conv(&mut self, module: &str, [out, channels]: [usize; 2]) {
-        self.add(format!("{module}.weight"), &[out, channels, 1, 1]);
-        self.add(format!("{module}.bias"), &[out]);
-    }
-
-    fn unit(&mut self, unit: &str, config: &RepMlpNetConfig, stage: usize, form: Form) {
-        let RepMlpNetStage { channels, share_sets, .. } = config.stages[stage];
-        let (gate, hidden) = (config.gate_hidden(channels), config.ffn_hidden(channels));
-        let places = config.places(stage);
-        let rows = share_sets.saturating_mul(places);
-        let block = format!("{unit}.repmlp_block");
-        self.conv(&format!("{block}.gp.fc1"), [gate, channels]);
-        self.conv(&format!("{block}.gp.fc2"), [channels, gate]);
-        self.add(format!("{block}.fc3.weight"), &[rows, places, 1, 1]);
-        match form {
-            Form::Deploy => self.add(format!("{block}.fc3.bias"), &[rows]),
-            Form::Train => {
-                self.norm(&format!("{block}.fc3_bn"), share_sets);
-                for &kernel in config.kernels.iter() {
-                    let shape = [share_sets, 1, kernel, kernel];
-                    self.conv_bn(&format!("{block}.repconv{kernel}"), shape);
-                }
+    specs.layer(&format!("{block}.gp.fc1"), &[gate, channels, 1, 1]);
+    specs.layer(&format!("{block}.gp.fc2"), &[channels, gate, 1, 1]);
+    specs.add(format!("{block}.fc3.weight"), &[rows, places, 1, 1]);
+    match form {
+        Form::Deploy => specs.add(format!("{block}.fc3.bias"), &[rows]),
+        Form::Train => {
+            specs.norm(&format!("{block}.fc3_bn"), share_sets);
+            for &kernel in config.kernels.iter() {
+                let shape = [share_sets, 1, kernel, kernel];
+                specs.conv_bn(&format!("{block}.repconv{kernel}"), shape);
             }
         }
-        self.conv_bn(&format!("{unit}.ffn_block.ffn_fc1"), [hidden, channels, 1, 1]);
-        self.conv_bn(&format!("{unit}.ffn_block.ffn_fc2"), [channels, hidden, 1, 1]);
-        self.norm(&format!("{unit}.prebn1"), channels);
-        self.norm(&format!("{unit}.prebn2"), channels);
     }
+    specs.conv_bn(&format!("{unit}.ffn_block.ffn_fc1"), [hidden, channels, 1, 1]);
+    specs.conv_bn(&format!("{unit}.ffn_block.ffn_fc2"), [channels, hidden, 1, 1]);
+    specs.norm(&format!("{unit}.prebn1"), channels);
+    specs.norm(&format!("{unit}.prebn2"), channels);
+    specs.into_inner()
 }
 
 /// Whether a file has the stem of a RepMLPNet.

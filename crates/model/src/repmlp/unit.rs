@@ -82,7 +82,10 @@ impl Unit {
             .map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
         let norm = Norm::affine_outer(&scale, &shift);
         let tokens = if form == Form::Train {
-            Tokens::Branches(norm, read.branches(&block, config, stage)?.pack(isa)?)
+            Tokens::Branches(
+                norm,
+                read.branches(&block, config, stage)?.pack(Activation::Identity, isa)?,
+            )
         } else {
             let fc = match stored {
                 Form::Train => read.branches(&block, config, stage)?.fold()?,

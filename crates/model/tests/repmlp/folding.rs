@@ -34,7 +34,7 @@ fn table(file: &Checkpoint) -> Vec<(String, Dtype, Vec<usize>)> {
 fn the_official_names_shapes_and_values() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("deploy.safetensors");
-    let folded = fold_config("small", &small(), fixture(TRAIN), &output).unwrap();
+    let folded = fold_config("small", small(), fixture(TRAIN), &output).unwrap();
     assert_eq!(folded.blocks, 5);
     let (mut official, mut ours) =
         (Checkpoint::open(fixture(DEPLOY)).unwrap(), Checkpoint::open(&output).unwrap());
@@ -62,7 +62,7 @@ fn the_official_names_shapes_and_values() {
 fn the_same_as_folded_while_loading() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("deploy.safetensors");
-    fold_config("small", &small(), fixture(TRAIN), &output).unwrap();
+    fold_config("small", small(), fixture(TRAIN), &output).unwrap();
     let images = stored().0;
     for isa in env::isas_under_test() {
         let loader = Loader::new().context(Context::with_isa(isa).sequential());
@@ -77,8 +77,8 @@ fn in_the_place_of_the_input() {
     let directory = tempfile::tempdir().unwrap();
     let [file, other] = ["a", "b"].map(|name| directory.path().join(name));
     fs::copy(fixture(TRAIN), &file).unwrap();
-    fold_config("small", &small(), &file, &other).unwrap();
-    fold_config("small", &small(), &file, &file).unwrap();
+    fold_config("small", small(), &file, &other).unwrap();
+    fold_config("small", small(), &file, &file).unwrap();
     assert_eq!(fs::read(&file).unwrap(), fs::read(&other).unwrap());
 }
 
@@ -99,7 +99,7 @@ fn tensors_of_other_types_and_without_counters() {
         Ok::<_, CheckpointError>(())
     })
     .unwrap();
-    fold_config("small", &small(), &input, &output).unwrap();
+    fold_config("small", small(), &input, &output).unwrap();
     let deploy = Checkpoint::open(&output).unwrap();
     for (name, entry) in deploy.entries() {
         assert!(!name.ends_with("num_batches_tracked"));
@@ -115,7 +115,7 @@ fn refused() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("deploy.safetensors");
     fs::write(&output, "as it was").unwrap();
-    let error = |input: &Path| fold_config("small", &small(), input, &output).unwrap_err();
+    let error = |input: &Path| fold_config("small", small(), input, &output).unwrap_err();
 
     let path = fixture(DEPLOY);
     let found = error(&path);
@@ -136,7 +136,7 @@ fn refused() {
     assert!(matches!(found, ModelError::Unknown { .. }), "{found}");
 
     let nowhere = directory.path().join("no/folder");
-    let found = fold_config("small", &small(), fixture(TRAIN), &nowhere).unwrap_err();
+    let found = fold_config("small", small(), fixture(TRAIN), &nowhere).unwrap_err();
     assert!(matches!(found, ModelError::Checkpoint(CheckpointError::Io { .. })), "{found}");
     assert_eq!(fs::read(&output).unwrap(), b"as it was");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
@@ -155,7 +155,7 @@ fn an_archive() {
         .collect();
     npz(&input, &tensors, CompressionMethod::Stored);
     assert!(load(&Loader::new(), &input).is_ok());
-    let error = fold_config("small", &small(), &input, &output).unwrap_err();
+    let error = fold_config("small", small(), &input, &output).unwrap_err();
     assert!(matches!(error, ModelError::Checkpoint(CheckpointError::Stored { .. })), "{error}");
     let text = error.to_string();
     assert!(text.starts_with(input.to_str().unwrap()), "{text}");
@@ -178,7 +178,7 @@ fn a_norm_without_a_deviation() {
         Ok::<_, CheckpointError>(())
     })
     .unwrap();
-    let error = fold_config("small", &small(), &input, &output).unwrap_err();
+    let error = fold_config("small", small(), &input, &output).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("stages.3.0.repmlp_block.repconv3.bn: channel 2 of"), "{text}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
@@ -189,7 +189,7 @@ fn reports() {
     let mut file = Checkpoint::open(fixture(TRAIN)).unwrap();
     let mut report = |isa, seed| {
         let ctx = Context::with_isa(isa).sequential();
-        config_report("small", &small(), &mut file, seed, &ctx).unwrap()
+        config_report("small", small(), &mut file, seed, &ctx).unwrap()
     };
     for isa in env::isas_under_test() {
         let blocks = report(isa, 1);
@@ -238,7 +238,7 @@ fn a_report_of_nan() {
     })
     .unwrap();
     let mut file = Checkpoint::open(&input).unwrap();
-    let blocks = config_report("small", &small(), &mut file, 1, &Context::new()).unwrap();
+    let blocks = config_report("small", small(), &mut file, 1, &Context::new()).unwrap();
     for (i, BlockReport { difference, largest, .. }) in blocks.iter().enumerate() {
         assert_eq!([difference.is_nan(), largest.is_nan()], [i == 1; 2], "{i}");
     }

@@ -123,7 +123,7 @@ fn outputs(unit: &[(String, Vec<usize>, Vec<f64>)], layer: &str) -> Vec<(String,
     let directory = tempfile::tempdir().unwrap();
     let [train, deploy] = ["train", "deploy"].map(|name| directory.path().join(name));
     write(&train, unit);
-    fold_config("golden", &config(), &train, &deploy).unwrap();
+    fold_config("golden", config(), &train, &deploy).unwrap();
     let mut outputs = Vec::new();
     let images: Vec<f32> = fill::input(2 * 6 * 3 * 3);
     for isa in env::isas_under_test() {
@@ -192,7 +192,7 @@ fn the_official_folded_layer() {
     let directory = tempfile::tempdir().unwrap();
     let [train, deploy] = ["train", "deploy"].map(|name| directory.path().join(name));
     write(&train, &unit::<f64>(|_, _| {}).1);
-    fold_config("golden", &config(), &train, &deploy).unwrap();
+    fold_config("golden", config(), &train, &deploy).unwrap();
     let mut file = Checkpoint::open(&deploy).unwrap();
     let mut read = |name: &str| {
         let mut values = Vec::new();

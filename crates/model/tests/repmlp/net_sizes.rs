@@ -16,7 +16,7 @@ fn refuse(config: RepMlpNetConfig) -> ModelError {
     let path = directory.path().join("weights");
     repmlpnet::write(&path, &small(), 3, Form::Train, 1);
     let output = directory.path().join("deploy");
-    let folding = folding::fold_config("test", &config, &path, &output).unwrap_err();
+    let folding = folding::fold_config("test", config.clone(), &path, &output).unwrap_err();
     let load = Loader::new().load_config("test", config, Preprocess::IMAGENET, &path);
     let loading = load.unwrap_err();
     assert_eq!(folding.to_string(), loading.to_string());
