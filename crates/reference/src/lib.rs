@@ -25,6 +25,7 @@
 //! | [`fc3`] | the matrix of RepMLP and the convolutions beside it, or folded into it |
 //! | [`repmlp`] | the block of RepMLP, as trained and as deployed |
 //! | [`repmlpnet`] | the RepMLPNet forward pass, as trained and as deployed |
+//! | [`resnet`] | the forward pass of ResNet-50, and of those with RepMLPs |
 //! | [`parameters`] | parameters under the names of checkpoints |
 //! | [`fill`] | reproducible weights and inputs for tests |
 //!
@@ -60,6 +61,7 @@ mod real;
 pub mod repmlp;
 pub mod repmlpnet;
 pub mod resmlp;
+pub mod resnet;
 pub mod tokens;
 pub mod vit;
 
