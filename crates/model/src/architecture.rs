@@ -12,6 +12,7 @@ use crate::families::{
 use crate::folding::Folding;
 use crate::network::{Network, Phase};
 use crate::repmlp;
+use crate::resnet;
 use crate::sizes::sum;
 use crate::tokens::{self, Found, Names, TokenFamily, TokenNet};
 use crate::weights::{Spec, Weights, check_blocks, compare};
@@ -114,6 +115,7 @@ impl Config {
             Config::AttentionOnly(config) => config,
             Config::Mixer(config) => config,
             Config::RepMlpNet(config) => config,
+            Config::ResNet(config) => config,
             Config::Vit(config) => config,
             Config::ResMlp(config) => config,
             Config::Gmlp(config) => config,
@@ -126,8 +128,9 @@ impl Config {
 /// one family.
 type Detect = fn(&Checkpoint) -> Option<Result<Config, String>>;
 
-const FAMILIES: [Detect; 8] = [
+const FAMILIES: [Detect; 9] = [
     detect_repmlpnet,
+    detect_resnet,
     detect_tokens::<FfOnlyConfig>,
     detect_tokens::<AttentionOnlyConfig>,
     detect_tokens::<VitConfig>,
@@ -145,6 +148,10 @@ pub(crate) fn detect(file: &Checkpoint) -> Result<Config, String> {
 
 fn detect_repmlpnet(file: &Checkpoint) -> Option<Result<Config, String>> {
     repmlp::recognised(file).then(|| repmlp::detect(file).map(Config::RepMlpNet))
+}
+
+fn detect_resnet(file: &Checkpoint) -> Option<Result<Config, String>> {
+    resnet::recognised(file).then(|| resnet::detect(file).map(Config::ResNet))
 }
 
 fn detect_tokens<F: TokenFamily>(file: &Checkpoint) -> Option<Result<Config, String>> {

@@ -5,6 +5,7 @@ use crate::families::{
     VitConfig,
 };
 use crate::repmlp::RepMlpNetConfig;
+use crate::resnet::ResNetConfig;
 
 /// The sizes of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Config {
     Mixer(MixerConfig),
     /// RepMLPNet (Ding et al., 2022).
     RepMlpNet(RepMlpNetConfig),
+    /// ResNet (He et al., 2016), with or without RepMLPs (Ding et al., 2021).
+    ResNet(ResNetConfig),
     /// ViT (Dosovitskiy et al., 2021) and DeiT (Touvron et al., 2021).
     Vit(VitConfig),
     /// ResMLP (Touvron et al., 2021).
@@ -35,7 +38,8 @@ pub enum Form {
     /// With the convolutions that stand beside each fully connected layer, and batch norms behind
     /// them.
     Train,
-    /// With the convolutions and their batch norms folded into the fully connected layers.
+    /// With the convolutions and their batch norms folded into the fully connected layers; in a
+    /// ResNet, with each other batch norm folded into the convolution in front of it.
     Deploy,
 }
 
@@ -77,12 +81,16 @@ impl Config {
     }
 
     /// Whether these are the sizes of a model in a file that was found to have the sizes `found`: the
-    /// convolutions of a RepMLPNet leave no trace in deploy form.
+    /// convolutions of a RepMLP leave no trace in deploy form.
     pub(crate) fn is(&self, found: &Config) -> bool {
         match (self, found) {
             (Config::RepMlpNet(config), Config::RepMlpNet(found)) if found.kernels.is_empty() => {
                 let kernels = config.kernels.clone();
                 *config == RepMlpNetConfig { kernels, ..found.clone() }
+            }
+            (Config::ResNet(config), Config::ResNet(found)) if found.kernels.is_empty() => {
+                let kernels = config.kernels.clone();
+                *config == ResNetConfig { kernels, ..found.clone() }
             }
             _ => self == found,
         }
@@ -110,6 +118,12 @@ impl From<MixerConfig> for Config {
 impl From<RepMlpNetConfig> for Config {
     fn from(config: RepMlpNetConfig) -> Self {
         Config::RepMlpNet(config)
+    }
+}
+
+impl From<ResNetConfig> for Config {
+    fn from(config: ResNetConfig) -> Self {
+        Config::ResNet(config)
     }
 }
 

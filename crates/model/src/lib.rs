@@ -43,6 +43,7 @@ pub mod preprocess;
 mod random;
 pub mod registry;
 mod repmlp;
+mod resnet;
 mod sizes;
 mod tokens;
 mod weights;
@@ -65,6 +66,7 @@ pub use registry::ModelInfo;
 pub use repmlp::{
     FoldedTensor, RepMlpBlock, RepMlpBlockConfig, RepMlpBlockPlan, RepMlpNetConfig, RepMlpNetStage,
 };
+pub use resnet::{RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage};
 pub use tokens::Trunk;
 
 /// The examples of the documentation, compiled.

@@ -8,7 +8,9 @@ use crate::config::{Config, Form};
 use crate::network::Network;
 use crate::preprocess::{Color, Preprocess, TimmConfig};
 use crate::registry::ModelInfo;
-use crate::{Checkpoint, Gelu, Model, ModelError, architecture, embedded, registry, repmlp};
+use crate::{
+    Checkpoint, Gelu, Model, ModelError, architecture, embedded, registry, repmlp, resnet,
+};
 
 /// How to load a model: with which instruction set and threads, and which GELU.
 ///
@@ -249,5 +251,9 @@ fn is_named<'m>(
 
 /// The form of the tensors in a file, if they are of a model that has two; no tensor is read.
 pub fn form(file: &Checkpoint) -> Option<Form> {
-    repmlp::recognised(file).then(|| repmlp::form(file))
+    if repmlp::recognised(file) {
+        Some(repmlp::form(file))
+    } else {
+        resnet::recognised(file).then(|| resnet::form(file))
+    }
 }

@@ -10,7 +10,8 @@ use crate::config::Form;
 /// A step of a model, after which its activations can be seen. Prints as `stem`,
 /// `blocks.3.mlp_tokens`, `blocks.3`, `norm`, `mean`, `head`, with a part of a block named as in its
 /// checkpoints; in a model of stages,
-/// `stages.2.3.repmlp_block`, `stages.2.3`, `embeds.0`.
+/// `stages.2.3.repmlp_block`, `stages.2.3`, `embeds.0`; in a ResNet, `stage0.0`,
+/// `stage3.2.light_repmlp`, `stage3.2`, `gap`, `linear`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Layer {
@@ -26,6 +27,13 @@ pub enum Layer {
     Unit(usize, usize),
     /// The embedding behind a stage, which halves the map.
     Embed(usize),
+    /// A module that stands alone in a ResNet, and the kind of work that it is.
+    Module(&'static str, Phase),
+    /// A part of a ResNet's block with the ReLU behind it: the stage, counted from 1, the block's
+    /// number there, the part's name, and the kind of work that it is.
+    StagePart(usize, usize, &'static str, Phase),
+    /// A block of a ResNet: its stage, counted from 1, and its number there.
+    StageBlock(usize, usize),
     /// The last norm.
     Norm,
     /// The mean over the tokens.
@@ -40,8 +48,9 @@ impl Layer {
         match self {
             Layer::Stem | Layer::Embed(_) => Phase::Stem,
             Layer::Part(_, _, phase) | Layer::Block(_, phase) => phase,
+            Layer::Module(_, phase) | Layer::StagePart(.., phase) => phase,
             Layer::UnitTokens(..) => Phase::Tokens,
-            Layer::Unit(..) => Phase::Channels,
+            Layer::Unit(..) | Layer::StageBlock(..) => Phase::Channels,
             Layer::Norm | Layer::Mean | Layer::Head => Phase::Head,
         }
     }
@@ -56,6 +65,9 @@ impl fmt::Display for Layer {
             Layer::UnitTokens(stage, unit) => write!(f, "stages.{stage}.{unit}.repmlp_block"),
             Layer::Unit(stage, unit) => write!(f, "stages.{stage}.{unit}"),
             Layer::Embed(stage) => write!(f, "embeds.{stage}"),
+            Layer::Module(name, _) => f.write_str(name),
+            Layer::StagePart(stage, block, name, _) => write!(f, "stage{stage}.{block}.{name}"),
+            Layer::StageBlock(stage, block) => write!(f, "stage{stage}.{block}"),
             Layer::Norm => f.write_str("norm"),
             Layer::Mean => f.write_str("mean"),
             Layer::Head => f.write_str("head"),
@@ -67,11 +79,11 @@ impl fmt::Display for Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The patch embeddings.
+    /// The patch embeddings; in a ResNet, what stands in front of the blocks.
     Stem,
-    /// Mixing tokens, or the places of a map.
+    /// Mixing tokens, or the places of a map: in a ResNet, the RepMLPs.
     Tokens,
-    /// Mixing channels.
+    /// Mixing channels; in a ResNet, all convolutions of the blocks, those of several places too.
     Channels,
     /// All behind the last block.
     Head,

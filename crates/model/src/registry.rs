@@ -9,6 +9,7 @@ use crate::families::{
 };
 use crate::preprocess::{Color, Interpolation, Preprocess, Resize};
 use crate::repmlp::{RepMlpNetConfig, RepMlpNetStage};
+use crate::resnet::{RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage};
 use crate::tokens::Trunk;
 use crate::{ModelError, embedded};
 
@@ -177,15 +178,66 @@ const REPMLPNET_D: [RepMlpNetStage; 4] =
 const REPMLPNET_L: [RepMlpNetStage; 4] =
     stages([[96, 2, 1], [192, 2, 4], [384, 18, 32], [768, 2, 256]]);
 
+/// Preprocessing of the official RepMLP evaluation: of images of 224 × 224 as usual, of others as
+/// RepMLPNet's.
+const fn resnet_preprocess(size: usize) -> Preprocess {
+    Preprocess {
+        crop_fraction: if size == 224 { 0.875 } else { 1.0 },
+        ..repmlpnet_preprocess(size)
+    }
+}
+
+const fn resnet(
+    name: &'static str,
+    size: usize,
+    stages: &'static [ResNetStage; 4],
+    kernels: &'static [usize],
+    verified: &'static str,
+) -> ModelInfo {
+    let config = Config::ResNet(ResNetConfig::imagenet(size, stages, kernels));
+    of_imagenet(name, config, resnet_preprocess(size), verified)
+}
+
+/// The stages of a ResNet-50, the second and the third of which may have RepMLPs.
+const fn resnet50(second: Option<ResNetRepMlp>, third: Option<ResNetRepMlp>) -> [ResNetStage; 4] {
+    [
+        ResNetStage { channels: 256, depth: 3, repmlp: None },
+        ResNetStage { channels: 512, depth: 4, repmlp: second },
+        ResNetStage { channels: 1024, depth: 6, repmlp: third },
+        ResNetStage { channels: 2048, depth: 3, repmlp: None },
+    ]
+}
+
+/// RepMLPs on square partitions of `side`.
+const fn repmlp(
+    place: RepMlpPlace,
+    reduction: usize,
+    side: usize,
+    groups: usize,
+) -> Option<ResNetRepMlp> {
+    Some(ResNetRepMlp { place, reduction, partition: [side, side], groups })
+}
+
+const RESNET50: [ResNetStage; 4] = resnet50(None, None);
+const RESNET50_LIGHT: [ResNetStage; 4] =
+    resnet50(repmlp(RepMlpPlace::Light, 8, 7, 4), repmlp(RepMlpPlace::Light, 8, 7, 4));
+const RESNET50_LIGHT_G8: [ResNetStage; 4] =
+    resnet50(repmlp(RepMlpPlace::Light, 8, 7, 8), repmlp(RepMlpPlace::Light, 8, 7, 8));
+const RESNET50_BOTTLENECK: [ResNetStage; 4] =
+    resnet50(repmlp(RepMlpPlace::Bottleneck, 2, 7, 8), repmlp(RepMlpPlace::Bottleneck, 4, 7, 8));
+const RESNET50_BOTTLENECK_320: [ResNetStage; 4] =
+    resnet50(repmlp(RepMlpPlace::Bottleneck, 2, 10, 8), repmlp(RepMlpPlace::Bottleneck, 4, 10, 16));
+
 const TIMM: &str = "timm, on random weights";
 const SAME_CODE: &str = "same code as the variants compared with timm";
+const TORCHVISION: &str = "torchvision, on random weights";
 const PYTORCH: &str = "a PyTorch model of ours, on random weights";
 
 /// Name of the model that is taken where none is asked for. Its weights are part of the program.
 pub const DEFAULT: &str = "mixer_fashion";
 
 /// All models, by family and size.
-static MODELS: [ModelInfo; 38] = [
+static MODELS: [ModelInfo; 43] = [
     ff_only("linear_tiny", FfOnlyConfig::imagenet(12, 16, 192), PYTORCH),
     ff_only("linear_base", FfOnlyConfig::imagenet(12, 16, 768), SAME_CODE),
     ff_only("linear_large", FfOnlyConfig::imagenet(24, 32, 1024), PYTORCH),
@@ -202,6 +254,17 @@ static MODELS: [ModelInfo; 38] = [
     repmlpnet("repmlpnet_b256", 256, &REPMLPNET_B, PYTORCH),
     repmlpnet("repmlpnet_d256", 256, &REPMLPNET_D, PYTORCH),
     repmlpnet("repmlpnet_l256", 256, &REPMLPNET_L, PYTORCH),
+    resnet("resnet50", 224, &RESNET50, &[], TORCHVISION),
+    resnet("repmlp_res50_light_224", 224, &RESNET50_LIGHT, &[1, 3, 5], PYTORCH),
+    resnet("repmlp_res50_light_224_g8", 224, &RESNET50_LIGHT_G8, &[1, 3, 5], PYTORCH),
+    resnet("repmlp_res50_bottleneck_224", 224, &RESNET50_BOTTLENECK, &[1, 3, 5], PYTORCH),
+    resnet(
+        "repmlp_res50_bottleneck_320_g8_16",
+        320,
+        &RESNET50_BOTTLENECK_320,
+        &[1, 3, 5, 7],
+        PYTORCH,
+    ),
     vit("vit_base_patch16_224", VitConfig::imagenet(12, 16, 768), TIMM),
     vit("vit_base_patch32_224", VitConfig::imagenet(12, 32, 768), TIMM),
     vit("vit_large_patch16_224", VitConfig::imagenet(24, 16, 1024), TIMM),
