@@ -10,9 +10,10 @@ use mixfold_reference::repmlpnet::RepMlpNet;
 use mixfold_simd::env;
 use proptest::prelude::*;
 
+use crate::common::bound::Real;
 use crate::common::repmlpnet::{load, reference, stages};
 use crate::common::{distance, images, largest};
-use crate::net_bound::{Real, walk};
+use crate::net_bound::walk;
 
 /// Which weights are read, and as what they are run.
 pub(crate) const FORMS: [(Form, Form); 3] =

@@ -1,0 +1,136 @@
+//! The same bits, whatever runs and however images are put together; and what observers see.
+
+use mixfold_gemm::Context;
+use mixfold_model::{Form, Loader, Model, RepMlpPlace, ResNetConfig};
+
+use crate::common::resnet::{load, plain, repmlp, small, stage};
+use crate::common::{Case, contexts, images, logits};
+use crate::layers::FORMS;
+
+const CLASSES: usize = 7;
+
+/// Small ones, and one whose maps are cut into several tasks.
+fn configs() -> Vec<ResNetConfig> {
+    let larger = ResNetConfig {
+        image: [112, 84],
+        image_channels: 3,
+        stem: 16,
+        stages: vec![
+            stage(64, 2, repmlp(RepMlpPlace::Bottleneck, 2, [7, 7], 4)),
+            stage(128, 2, None),
+        ]
+        .into(),
+        kernels: vec![1, 3, 5].into(),
+    };
+    vec![small(), plain(), larger]
+}
+
+/// Compares all batch sizes up to `batches`, and logits with an observer, with `expected`.
+fn check(model: &Model, what: &str, images: &[f32], expected: &[f32], batches: usize) {
+    let image = model.input().iter().product::<usize>();
+    for batch in 1..=batches {
+        let (images, expected) = (&images[..batch * image], &expected[..batch * CLASSES]);
+        let mut plan = model.plan(batch).unwrap();
+        let mut logits = vec![f32::NAN; batch * CLASSES];
+        plan.run(images, &mut logits).unwrap();
+        assert_eq!(logits, expected, "{what}, batch {batch}");
+        logits.fill(f32::NAN);
+        plan.run_observed(images, &mut logits, |_, _, _, _| {}).unwrap();
+        assert_eq!(logits, expected, "{what}, batch {batch}, observed");
+        // Again, with what the first runs left behind, and the images in another order.
+        let reversed: Vec<f32> = images.chunks(image).rev().flatten().copied().collect();
+        plan.run(&reversed, &mut logits).unwrap();
+        let reversed: Vec<f32> = expected.chunks(CLASSES).rev().flatten().copied().collect();
+        assert_eq!(logits, reversed, "{what}, batch {batch}, reversed");
+    }
+}
+
+#[test]
+fn any_threads_batch_position_and_fused_instruction_set() {
+    const BATCHES: usize = 5;
+    for config in configs() {
+        for (stored, form) in FORMS {
+            let mut expected: [Option<Vec<f32>>; 2] = [None, None];
+            for Case { ctx, name, fused } in contexts() {
+                let loader = Loader::new().context(ctx).form(form);
+                let model = load(&loader, &config, CLASSES, stored, 3);
+                let images = images(&model, BATCHES);
+                let alone = || {
+                    let image = images.len() / BATCHES;
+                    images.chunks(image).flat_map(|image| logits(&model, image, 1)).collect()
+                };
+                let expected = expected[usize::from(fused)].get_or_insert_with(alone);
+                assert!(expected.iter().all(|logit| logit.is_finite()));
+                assert_ne!(expected[..CLASSES], expected[CLASSES..2 * CLASSES], "images differ");
+                let what = format!("{config:?}, {stored} as {form}, {name}");
+                check(&model, &what, &images, expected, BATCHES);
+            }
+        }
+    }
+}
+
+/// What is not a number in an image stays in its logits.
+#[test]
+fn images_do_not_see_each_other() {
+    for config in configs() {
+        for (stored, form) in FORMS {
+            let model = load(&Loader::new().form(form), &config, CLASSES, stored, 3);
+            let image = model.input().iter().product::<usize>();
+            let whole = images(&model, 4);
+            let expected = logits(&model, &whole, 4);
+            for wrong in [f32::NAN, f32::INFINITY] {
+                let mut images = whole.clone();
+                images[2 * image + 17] = wrong;
+                let found = logits(&model, &images, 4);
+                for (i, (found, expected)) in
+                    found.chunks(CLASSES).zip(expected.chunks(CLASSES)).enumerate()
+                {
+                    assert_eq!(found == expected, i != 2, "{form}: {wrong}, image {i}");
+                }
+            }
+        }
+    }
+}
+
+/// Names and shapes of what an observer sees.
+#[test]
+fn observers_see_every_layer_of_every_image() {
+    let model = load(&Loader::new().context(Context::new()), &small(), CLASSES, Form::Train, 3);
+    let mut seen = Vec::new();
+    let mut logits = vec![0.0; 2 * CLASSES];
+    let images = images(&model, 2);
+    let mut plan = model.plan(2).unwrap();
+    plan.run_observed(&images, &mut logits, |layer, first, shape, values| {
+        assert_eq!(values.len(), shape.iter().product::<usize>());
+        seen.push(format!("{first}: {layer} {shape:?}"));
+    })
+    .unwrap();
+    let layers = [
+        "stage0.0 [1, 5, 8, 12]",
+        "stage0.1 [1, 5, 4, 6]",
+        "stage1.0.conv1 [1, 4, 4, 6]",
+        "stage1.0.conv2 [1, 4, 4, 6]",
+        "stage1.0 [1, 16, 4, 6]",
+        "stage1.1.light_conv1 [1, 4, 4, 6]",
+        "stage1.1.light_repmlp [1, 4, 4, 6]",
+        "stage1.1 [1, 16, 4, 6]",
+        "stage1.2.light_conv1 [1, 4, 4, 6]",
+        "stage1.2.light_repmlp [1, 4, 4, 6]",
+        "stage1.2 [1, 16, 4, 6]",
+        "stage2.0.conv1 [1, 6, 4, 6]",
+        "stage2.0.conv2 [1, 6, 2, 3]",
+        "stage2.0 [1, 24, 2, 3]",
+        "stage2.1.btnk_conv1 [1, 6, 2, 3]",
+        "stage2.1.btnk_conv2 [1, 3, 2, 3]",
+        "stage2.1.btnk_repmlp [1, 3, 2, 3]",
+        "stage2.1.btnk_conv4 [1, 6, 2, 3]",
+        "stage2.1 [1, 24, 2, 3]",
+        "gap [1, 24]",
+        "linear [1, 7]",
+    ];
+    let expected: Vec<_> =
+        [0, 1].iter().flat_map(|i| layers.map(|layer| format!("{i}: {layer}"))).collect();
+    assert_eq!(seen, expected);
+    let names: Vec<_> = model.layers().iter().map(|layer| layer.to_string()).collect();
+    assert_eq!(names, layers.map(|layer| layer.split_once(' ').unwrap().0));
+}
