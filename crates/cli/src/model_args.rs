@@ -15,8 +15,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
-    /// Weights: safetensors with timm's names (RepMLPNet, FF-only: the official ones; ResMLP: either),
-    /// or npz with the official Flax names of a Mixer or ViT
+    /// Weights: safetensors with timm's names (RepMLPNet, RepMLP and its ResNet-50, FF-only: the official
+    /// ones; ResMLP: either), or npz with the official Flax names of a Mixer or ViT
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
@@ -24,7 +24,7 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "WHICH")]
     gelu: Option<GeluArg>,
 
-    /// Form to run a RepMLPNet in: deploy has its convolutions folded in, of weights in train form when
+    /// Form to run a RepMLPNet or RepMLP in: deploy has its convolutions folded in, of weights in train form when
     /// they are loaded; train keeps them [default: deploy]
     #[arg(long, value_name = "FORM")]
     form: Option<FormArg>,

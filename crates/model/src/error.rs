@@ -73,8 +73,9 @@ pub enum ModelError {
     },
     /// The train form was asked for, of weights in deploy form.
     #[error(
-        "the weights are in deploy form: their convolutions have been folded in and cannot be told \
-         apart again; run them as they are, or give the weights of the train form"
+        "the weights are in deploy form: what stood beside their layers (convolutions, batch norms) has \
+         been folded in and cannot be told apart again; run them as they are, or give the weights of the \
+         train form"
     )]
     Folded,
     /// The deploy form was to be made of weights that are in deploy form.
@@ -83,7 +84,7 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
     },
-    /// A model without convolutions to be folded.
+    /// A model without convolutions or batch norms to be folded.
     #[error("{model} has one form only: there is nothing to fold")]
     OneForm {
         /// The model.

@@ -6,7 +6,7 @@ mod count;
 
 use mixfold_model::{Form, Loader, MixerConfig, Model, RepMlpNetConfig, Trunk, registry};
 
-use common::{GOLDEN, families, images, load, repmlpnet};
+use common::{GOLDEN, families, images, load, repmlpnet, resnet};
 
 /// 50 tokens: groups of 4 images, of which the last one of a batch is smaller. Small groups are cut
 /// into larger tasks than whole ones here, so that they need more memory.
@@ -22,18 +22,20 @@ fn repmlpnet_config() -> RepMlpNetConfig {
     RepMlpNetConfig { stages: stages.into(), ..repmlpnet::small() }
 }
 
-/// Mixers, and RepMLPNets in all ways of reading and running them.
+/// Mixers, and RepMLPNets and ResNets in all ways of running them.
 fn models(loader: &Loader) -> Vec<Model> {
     let mut models = vec![
         load(loader, CONFIG, 7),
         loader.embedded(registry::DEFAULT).unwrap(),
         repmlpnet::load(loader, &repmlpnet_config(), 7, Form::Deploy, 3),
+        resnet::load(loader, &resnet::plain(), 7, Form::Deploy, 3),
     ];
     models.extend(families::networks().iter().map(|network| network.load(loader)));
     for form in [Form::Train, Form::Deploy] {
         let loader = loader.clone().form(form);
         models.push(loader.embedded("repmlpnet_fashion").unwrap());
         models.push(repmlpnet::load(&loader, &repmlpnet_config(), 7, Form::Train, 3));
+        models.push(resnet::load(&loader, &resnet::small(), 7, Form::Train, 3));
     }
     models
 }

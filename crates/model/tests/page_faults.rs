@@ -41,6 +41,7 @@ fn a_run_faults_no_page() {
     for loader in [train, deploy] {
         check(&loader.embedded("repmlpnet_fashion").unwrap(), 20);
         check(&loader.random("repmlpnet_t224", 0).unwrap(), 2);
+        check(&loader.random("repmlp_res50_bottleneck_224", 0).unwrap(), 1);
     }
 }
 

@@ -21,8 +21,9 @@ const RUNS_PER_LOOK: usize = 3;
 /// measured between the runs on as many threads at once.
 ///
 /// Below stand the times of the model's phases, for the whole batch: stem (the patches, and what
-/// halves the maps of a RepMLPNet between its stages), tokens (mixing tokens, or the places of a map),
-/// channels (mixing channels), head (all behind the last block). They come from runs of their own in
+/// halves the maps of a RepMLPNet between its stages; of a ResNet, what stands in front of its blocks),
+/// tokens (mixing tokens, or the places of a map: RepMLPs), channels (mixing channels; of a ResNet, all
+/// convolutions of its blocks), head (all behind the last block). They come from runs of their own in
 /// which the images follow one another and all threads share each: the sum of the phases is not the
 /// time of an ordinary run, in which each thread has its own image.
 ///
@@ -135,6 +136,10 @@ fn measure(model: &Model, batch: usize, runs: Option<u32>) -> Result<Measured, M
 impl Bench {
     fn new(model: &Model, batch: usize, ctx: &Context, measured: Measured) -> Self {
         let Measured { runs, phases, peak } = measured;
+        let layers = model.layers();
+        let is_there =
+            |&(phase, _): &(Phase, f64)| layers.iter().any(|layer| layer.phase() == phase);
+        let phases = Phase::ALL.into_iter().zip(phases).filter(is_there);
         let phase_time = |(phase, seconds): (Phase, f64)| {
             let gflops = speed::gflops(model.phase_macs(phase), batch, seconds);
             let (ms, peak_fraction) = (1e3 * seconds, gflops / peak);
@@ -150,7 +155,7 @@ impl Bench {
             runs: runs.len(),
             speed: Speed::new(model, batch, runs, peak),
             fma_peak_gflops: peak,
-            phases: Phase::ALL.into_iter().zip(phases).map(phase_time).collect(),
+            phases: phases.map(phase_time).collect(),
         }
     }
 

@@ -40,7 +40,7 @@ Examples:
 
   mixfold compare --models mixer_s32_224,mixer_s16_224,repmlpnet_t224 --plot speed.svg")]
 pub(crate) struct Args {
-    /// Models, see `mixfold models`; a RepMLPNet runs in deploy form, or with its convolutions as
+    /// Models, see `mixfold models`; a RepMLPNet or RepMLP runs in deploy form, or with its convolutions as
     /// NAME:train
     #[arg(long, value_name = "NAME,...", required = true, value_delimiter = ',', value_parser = chosen)]
     models: Vec<Chosen>,

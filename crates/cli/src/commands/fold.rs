@@ -17,12 +17,13 @@ use crate::text::{self, Align};
 /// Seed of the random input of a report.
 const SEED: u64 = 1;
 
-/// Fold the convolutions of a RepMLPNet into its fully connected layers
+/// Fold the convolutions of a RepMLPNet or RepMLP into its fully connected layers
 ///
-/// Reads weights in train form and writes the deploy form with the official names, as safetensors. Fully
-/// connected layers become f32, all else is copied. The file is written beside its place and renamed
-/// when it is whole. Batch norms that the official conversion leaves as they are remain; this program
-/// folds them whenever it loads weights.
+/// Reads weights in train form and writes the deploy form with the official names, as safetensors. What is
+/// folded becomes f32: of a RepMLPNet, the fully connected layers; of a ResNet, those of its RepMLPs, and
+/// every other convolution with its batch norm. All else is copied. The file is written beside its place
+/// and renamed when it is whole. Batch norms that the official conversion leaves as they are remain; this
+/// program folds them whenever it loads weights.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -61,6 +62,8 @@ struct Fold {
     output: String,
     /// Fully connected layers that convolutions were folded into.
     blocks: usize,
+    /// Convolutions that batch norms were folded into.
+    convolutions: usize,
     bytes_before: u64,
     bytes_after: u64,
     /// Reading, folding and writing.
@@ -119,6 +122,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
         model,
         output: args.output.display().to_string(),
         blocks: folded.blocks,
+        convolutions: folded.convolutions,
         bytes_before: folded.bytes_before,
         bytes_after: folded.bytes_after,
         seconds: start.elapsed().as_secs_f64(),
@@ -166,18 +170,25 @@ impl<'a> Sum<&'a BlockSize> for BlockSize {
 impl Fold {
     fn print(&self, out: &mut Output) -> Result<(), CliError> {
         let row = |name: &str, value: String| [name.to_owned(), value];
+        let mut folded = text::count(self.blocks, "block");
+        if self.convolutions > 0 {
+            folded = format!("{folded}, {}", text::count(self.convolutions, "convolution"));
+        }
         let (before, after) = (text::grouped(self.bytes_before), text::grouped(self.bytes_after));
         out.table(
             [Align::Left; 2],
             &[
                 row("model", self.model.clone()),
                 row("written", self.output.clone()),
-                row("folded", text::count(self.blocks, "block")),
+                row("folded", folded),
                 row("bytes", format!("{before} before, {after} after")),
                 row("seconds", format!("{:.2}", self.seconds)),
             ],
         )?;
         let (Some(blocks), Some(total)) = (&self.report, &self.total) else { return Ok(()) };
+        if blocks.is_empty() {
+            return Ok(());
+        }
         out.line("")?;
         let header =
             ["BLOCK", "DIFFERENCE", "PARAMETERS", "FOLDED", "MACS", "FOLDED", "BYTES", "FOLDED"];

@@ -13,8 +13,8 @@ use crate::text::{self, Align};
 
 /// Show what a weights file holds
 ///
-/// Prints the format, the model that the tensors fit (or why they fit none), the form of a RepMLPNet,
-/// parameters and multiply-adds for one image, and all tensors. Only the table of contents is read.
+/// Prints the format, the model that the tensors fit (or why they fit none), the form of a RepMLPNet or
+/// ResNet, parameters and multiply-adds for one image, and all tensors. Only the table of contents is read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// safetensors or npz file

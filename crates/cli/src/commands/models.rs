@@ -10,8 +10,8 @@ use crate::text::{self, Align};
 /// List the models
 ///
 /// Parameters, and multiply-adds (MACs) of convolutions, matrices and attention for one image, are those with
-/// the usual number of classes; weights of another number of classes can be loaded too. A RepMLPNet has
-/// two forms: in the line with its name stand the numbers of the deploy form.
+/// the usual number of classes; weights of another number of classes can be loaded too. A RepMLPNet or a
+/// ResNet has two forms: in the line with its name stand the numbers of the deploy form.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Print a JSON list

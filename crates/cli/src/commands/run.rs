@@ -31,7 +31,10 @@ Examples:
 
   mixfold run --model repmlpnet_fashion --input x.npy --output y.npy --dump '*' --dump-dir tensors
       the same of all layers of a RepMLPNet: its units (stages.0.1), the first half of each
-      (stages.0.1.repmlp_block), what stands between stages (embeds.0)")]
+      (stages.0.1.repmlp_block), what stands between stages (embeds.0)
+
+  mixfold run --weights light.safetensors --input x.npy --output y.npy --dump 'stage3.*' --dump-dir tensors
+      of a ResNet: blocks (stage3.1) and what stands within them (stage3.1.light_repmlp)")]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,

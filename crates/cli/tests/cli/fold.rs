@@ -76,11 +76,23 @@ fn json_has_the_numbers_of_the_file_and_of_each_block() {
     let folder = Folder::new();
     let output = folder.path("deploy");
     let json = fold(&repmlpnet_weights(), &output, &["--report", "--json"]).json();
-    let expected =
-        ["model", "output", "blocks", "bytes_before", "bytes_after", "seconds", "report", "total"];
+    let expected = [
+        "model",
+        "output",
+        "blocks",
+        "convolutions",
+        "bytes_before",
+        "bytes_after",
+        "seconds",
+        "report",
+        "total",
+    ];
     assert_eq!(keys(&json), sorted(expected));
     assert_eq!((&json["model"], number(&json, "blocks")), (&"repmlpnet_fashion".into(), 4));
-    assert_eq!(json["output"], output.to_str().unwrap());
+    assert_eq!(
+        (&json["output"], number(&json, "convolutions")),
+        (&output.to_str().unwrap().into(), 0)
+    );
     assert!(json["seconds"].as_f64().unwrap() > 0.0);
     for (of, path) in [("bytes_before", &repmlpnet_weights()), ("bytes_after", &output)] {
         let file = Checkpoint::open(path).unwrap();

@@ -66,7 +66,7 @@ fn sizes_of_the_official_repmlpnets() {
             assert!(error.abs() <= 0.05, "{name}: {found} multiply-adds, not {millions} millions");
         }
     }
-    assert_eq!(registry::models().len(), TABLE.len() + REPMLPNETS.len() + OTHERS.len() + 2);
+    assert_eq!(registry::models().len(), TABLE.len() + REPMLPNETS.len() + OTHERS.len() + 5 + 2);
 }
 
 /// Name, parameters as the official models have them, multiply-adds of one image in millions.
@@ -112,12 +112,14 @@ fn sizes_of_the_other_families() {
 fn preprocessing_of_each_family() {
     const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
     const CENTRED: [[f32; 3]; 2] = [[0.5; 3]; 2];
-    let expected = |name: &str| match name.split_once('_').unwrap().0 {
+    let expected = |name: &str| match name.split('_').next().unwrap() {
         "mixer" | "gmlp" => (0.875, CENTRED),
         "linear" | "attention" | "gmixer" => (0.875, IMAGENET),
         "vit" => (0.9, CENTRED),
         "deit" | "resmlp" => (0.9, IMAGENET),
         "repmlpnet" => (1.0, IMAGENET),
+        "resnet50" => (0.875, IMAGENET),
+        "repmlp" => (if name.contains("_224") { 0.875 } else { 1.0 }, IMAGENET),
         _ => panic!("{name}"),
     };
     for model in registry::models().iter().filter(|model| !model.is_embedded()) {
@@ -126,7 +128,7 @@ fn preprocessing_of_each_family() {
         assert_eq!((crop_fraction, [mean, std]), (fraction, values), "{}", model.name);
         assert_eq!(resize, Resize::ShorterSide, "{}", model.name);
         let filter = match model.config {
-            Config::RepMlpNet(_) => Interpolation::Bilinear,
+            Config::RepMlpNet(_) | Config::ResNet(_) => Interpolation::Bilinear,
             _ => Interpolation::Bicubic,
         };
         assert_eq!(interpolation, filter, "{}", model.name);

@@ -102,7 +102,7 @@ fn foreign_files() {
             (fc3(&[0, 0, 1, 1]), "partitions of 0 x 0"),
             (fc1(&[64 * 15, 64 * 15]), "the 15 partitions of a map are no square"),
             (fc1(&[64 * 4, 64 * 4]), "images of 3 x 112 x 112"),
-            (fc1(&[0, 64 << 50]), "images too large"),
+            (fc1(&[0, 64 << 50]), "images of 3 x 1879048192 x 1879048192"),
             (fc3(&[3136, 3136, 1, 1]), "partitions of 7 x 7, 1 groups"),
             (without("stage4."), "a ResNet for images of 3 x 224 x 224"),
             (without("stage3.5."), "5 blocks of 1024 channels"),
