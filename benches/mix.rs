@@ -1,7 +1,7 @@
 //! Layers along an axis of one image, in place as models run them: the perceptrons of MLP-Mixer and
 //! the gated ones of gMixer with norm and residual, single matrices with bias and residual, that of
 //! ResMLP between its affine and its layer scale, and the gate of gMLP on half of the channels; and
-//! the convolutions of RepMLPNet and ResNet with bias and ReLU.
+//! the convolutions of RepMLPNet and ResNet with bias and ReLU, and the latter's max pooling.
 
 #![forbid(unsafe_code)]
 
@@ -9,10 +9,14 @@ use core::error::Error;
 use core::fmt;
 use core::time::Duration;
 
-use criterion::Throughput;
-use mixfold_benches::{Group, Inputs, Peak, context, criterion, id, isas};
-use mixfold_gemm::{Accum, Activation, MatMut, MatRef, Scratch};
-use mixfold_mix::{Axes, AxisLinear, AxisMlp, AxisOp, Conv2d, Conv2dOp, MixError, Norm, Side};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use mixfold_benches::{
+    Group, Inputs, Peak, context, criterion, fastest_isa, has_threads, id, isas,
+};
+use mixfold_gemm::{Accum, Activation, Context, MatMut, MatRef, Scratch};
+use mixfold_mix::{
+    Axes, AxisLinear, AxisMlp, AxisOp, Conv2d, Conv2dOp, MaxPool2d, MixError, Norm, Side,
+};
 use mixfold_model::{Config, registry};
 use mixfold_simd::Isa;
 
@@ -111,13 +115,36 @@ struct Convolution {
 }
 
 /// The stem, an embedding and a depthwise branch of RepMLPNet (its 96 channels share one kernel, and
-/// so are a batch of one channel), then the 3×3 of the first stage and the stem of ResNet.
-const CONVOLUTIONS: [Convolution; 5] = [
+/// so are a batch of one channel).
+const REPMLPNET: [Convolution; 3] = [
     Convolution { batch: 1, channels: 3, out: 96, kernel: 4, stride: 4, padding: 0, image: 256 },
     Convolution { batch: 1, channels: 96, out: 192, kernel: 2, stride: 2, padding: 0, image: 64 },
     Convolution { batch: 96, channels: 1, out: 1, kernel: 3, stride: 1, padding: 1, image: 64 },
-    Convolution { batch: 1, channels: 64, out: 64, kernel: 3, stride: 1, padding: 1, image: 56 },
+];
+
+/// The convolutions of ResNet-50 for an image of 224 pixels, the largest of each kind.
+const RESNET: [Convolution; 13] = [
     Convolution { batch: 1, channels: 3, out: 64, kernel: 7, stride: 2, padding: 3, image: 224 },
+    Convolution { batch: 1, channels: 64, out: 64, kernel: 1, stride: 1, padding: 0, image: 56 },
+    Convolution { batch: 1, channels: 64, out: 256, kernel: 1, stride: 1, padding: 0, image: 56 },
+    Convolution { batch: 1, channels: 256, out: 64, kernel: 1, stride: 1, padding: 0, image: 56 },
+    Convolution { batch: 1, channels: 64, out: 64, kernel: 3, stride: 1, padding: 1, image: 56 },
+    Convolution { batch: 1, channels: 128, out: 128, kernel: 3, stride: 2, padding: 1, image: 56 },
+    Convolution { batch: 1, channels: 128, out: 128, kernel: 3, stride: 1, padding: 1, image: 28 },
+    Convolution { batch: 1, channels: 256, out: 256, kernel: 3, stride: 1, padding: 1, image: 14 },
+    Convolution { batch: 1, channels: 512, out: 512, kernel: 3, stride: 1, padding: 1, image: 7 },
+    Convolution { batch: 1, channels: 256, out: 512, kernel: 1, stride: 2, padding: 0, image: 56 },
+    Convolution {
+        batch: 1,
+        channels: 1024,
+        out: 2048,
+        kernel: 1,
+        stride: 2,
+        padding: 0,
+        image: 14,
+    },
+    Convolution { batch: 1, channels: 2048, out: 512, kernel: 1, stride: 1, padding: 0, image: 7 },
+    Convolution { batch: 1, channels: 512, out: 2048, kernel: 1, stride: 1, padding: 0, image: 7 },
 ];
 
 impl fmt::Display for Convolution {
@@ -184,10 +211,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     bench_gate(&mut group, "gmlp_s16_224", Axes { outer: 1, axis: 196, inner: 768 })?;
     drop(group);
     let mut group = Group::new(&mut criterion, "mix/conv");
-    for convolution in CONVOLUTIONS {
-        bench_convolution(&mut group, convolution)?;
+    for convolution in REPMLPNET {
+        for isa in isas() {
+            bench_convolution(&mut group, convolution, &context(isa, 1))?;
+        }
+    }
+    for convolution in RESNET {
+        for threads in [1, 2].into_iter().filter(|&threads| has_threads(threads)) {
+            bench_convolution(&mut group, convolution, &context(fastest_isa(), threads))?;
+        }
     }
     drop(group);
+    bench_max_pool(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
@@ -231,20 +266,42 @@ fn bench_gate(group: &mut Group, model: &str, axes: Axes) -> Result<(), MixError
     Ok(())
 }
 
-fn bench_convolution(group: &mut Group, convolution: Convolution) -> Result<(), MixError> {
+fn bench_convolution(
+    group: &mut Group,
+    convolution: Convolution,
+    ctx: &Context,
+) -> Result<(), MixError> {
     let Convolution { batch, channels, out, kernel, image, .. } = convolution;
     let (size, mut inputs) = ((image, image), Inputs::default());
+    let op = convolution.pack(ctx.isa())?;
+    let mut scratch = Scratch::with_len(op.scratch_len(batch, size, ctx)?)?;
+    let (height, width) = op.output(size)?;
+    let x: Vec<f32> = inputs.uniform(batch * channels * image * image, 1.0);
+    let mut y = vec![0.0; batch * out * height * width];
+    // Zeros outside of the image count like pixels.
+    let flops = 2 * (y.len() * channels * kernel * kernel) as u64;
+    let (id, peak) = (id::<f32>(ctx, convolution), Peak::of::<f32>(ctx));
+    group.bench(id, Throughput::Elements(flops), flops, peak, || {
+        op.apply(&x, &mut y, batch, size, ctx, &mut scratch).expect("the shapes agree");
+    });
+    Ok(())
+}
+
+/// That of ResNet on an image of 224 pixels; elements are those of the output.
+fn bench_max_pool(criterion: &mut Criterion) -> Result<(), MixError> {
+    let pool = MaxPool2d::new((3, 3))?.stride((2, 2))?.padding((1, 1))?;
+    let (planes, image) = (64, (112, 112));
+    let (height, width) = pool.output(image)?;
+    let x: Vec<f32> = Inputs::default().uniform(planes * image.0 * image.1, 1.0);
+    let mut y = vec![0.0; planes * height * width];
+    let mut group = criterion.benchmark_group("mix/max-pool");
+    group.throughput(Throughput::Elements(y.len() as u64));
     for isa in isas() {
-        let (ctx, op) = (context(isa, 1), convolution.pack(isa)?);
-        let mut scratch = Scratch::with_len(op.scratch_len(batch, size, &ctx)?)?;
-        let (height, width) = op.output(size)?;
-        let x: Vec<f32> = inputs.uniform(batch * channels * image * image, 1.0);
-        let mut y = vec![0.0; batch * out * height * width];
-        // Zeros outside of the image count like pixels.
-        let flops = 2 * (y.len() * channels * kernel * kernel) as u64;
-        let (id, peak) = (id::<f32>(&ctx, convolution), Peak::of::<f32>(&ctx));
-        group.bench(id, Throughput::Elements(flops), flops, peak, || {
-            op.apply(&x, &mut y, batch, size, &ctx, &mut scratch).expect("the shapes agree");
+        let ctx = context(isa, 1);
+        group.bench_function(BenchmarkId::new(isa.name(), "3x3-stride=2-64x112x112"), |bencher| {
+            bencher.iter(|| {
+                pool.apply(&x, &mut y, planes, image, &ctx).expect("the shapes agree");
+            });
         });
     }
     Ok(())
