@@ -70,11 +70,18 @@ pub(super) fn column_to_row_major(values: &mut Vec<f32>, shape: &[usize]) {
         strides.push(stride);
         stride *= d;
     }
+    let mut ordered = Vec::with_capacity(values.len());
+    gather(values, shape, &strides, &mut ordered);
+    *values = ordered;
+}
+
+/// Appends the elements of a tensor to `ordered`, in row-major order; a step along a dimension is one
+/// of its stride in `stored`.
+pub(super) fn gather(stored: &[f32], shape: &[usize], strides: &[usize], ordered: &mut Vec<f32>) {
     let mut index = vec![0; shape.len()];
     let mut position = 0;
-    let mut ordered = Vec::with_capacity(values.len());
-    for _ in 0..values.len() {
-        ordered.push(values[position]);
+    for _ in 0..shape.iter().product() {
+        ordered.push(stored[position]);
         for d in (0..shape.len()).rev() {
             index[d] += 1;
             position += strides[d];
@@ -85,7 +92,6 @@ pub(super) fn column_to_row_major(values: &mut Vec<f32>, shape: &[usize]) {
             position -= strides[d] * shape[d];
         }
     }
-    *values = ordered;
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Weights from files: safetensors and NumPy's `.npz`, told apart by content.
+//! Weights from files: safetensors, NumPy's `.npz` and PyTorch's `.pth`, told apart by content.
 //!
 //! A file is read, not mapped: [`Checkpoint::open`] reads and checks the table of contents,
 //! [`Checkpoint::read_f32`] reads one tensor, by position, into a buffer of the caller's. Peak
@@ -6,7 +6,8 @@
 //!
 //! Nothing a file says is believed before it is checked: header lengths against the file's
 //! length, shapes against the bytes stored (products without overflow), declared sizes of
-//! compressed members against what their compressed bytes can expand to.
+//! compressed members against what their compressed bytes can expand to. The pickle in a `.pth` is
+//! read, never run: it can name nothing but tensors and ordered dicts, [`PickleError`] otherwise.
 //!
 //! ```no_run
 //! use mixfold_model::Checkpoint;
@@ -22,6 +23,8 @@ mod decode;
 mod error;
 pub mod npy;
 mod npz;
+mod pickle;
+mod pth;
 mod replacement;
 mod safetensors;
 mod write;
@@ -29,10 +32,14 @@ mod write;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use zip::ZipArchive;
+
 pub use error::CheckpointError;
+pub use pickle::PickleError;
+pub use pth::StorageError;
 pub use replacement::Replacement;
 pub use write::{Tensor, write_safetensors};
 
@@ -59,7 +66,8 @@ pub enum Dtype {
     F32,
     /// IEEE binary64.
     F64,
-    /// Any other type, by the file's own name for it; [`Checkpoint::read_f32`] refuses it.
+    /// Any other type, by the file's own name for it (PyTorch's in a `.pth`);
+    /// [`Checkpoint::read_f32`] refuses it.
     Other(String),
 }
 
@@ -80,16 +88,32 @@ pub enum Format {
     Safetensors,
     /// A zip archive of `.npy` arrays, as `numpy.savez` and `numpy.savez_compressed` write.
     Npz,
+    /// A zip archive of a pickle and of storages, as `torch.save` writes: a state dict, or a dict
+    /// that has one under `model`, `state_dict` or `model_ema`, of which the first counts. Names
+    /// are without `module.` if all begin with it. Files from before PyTorch 1.6 are refused.
+    Pth,
+}
+
+/// What the first bytes of a file say of its format.
+enum Start {
+    Safetensors,
+    Zip,
+    LegacyPth,
+    Unknown,
 }
 
 /// Bytes that can be read by position.
 pub(crate) trait Bytes: Read + Seek + fmt::Debug + Send + Sync {}
 impl<B: Read + Seek + fmt::Debug + Send + Sync> Bytes for B {}
 
+type Reader = BufReader<Box<dyn Bytes>>;
+type Archive = ZipArchive<Reader>;
+
 #[derive(Debug)]
 enum Source {
     Safetensors(Box<dyn Bytes>),
-    Npz(npz::Archive),
+    Npz(Archive),
+    Pth(Reader),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,17 +122,21 @@ enum Location {
     Bytes { offset: u64 },
     /// A member of a zip archive.
     Member(npz::Member),
+    /// Elements in a storage.
+    View(pth::View),
 }
 
 impl Checkpoint {
-    /// Opens the file and checks its table of contents. The format is told from the first bytes:
-    /// the extension does not matter. No tensor is read.
+    /// Opens the file and checks its table of contents. The format is told from the first bytes,
+    /// and of a zip archive from the names of its members: the extension does not matter. No
+    /// tensor is read.
     ///
     /// # Errors
-    /// The file cannot be read, is of neither format, or contradicts itself: a header longer than
+    /// The file cannot be read, is of no [`Format`], or contradicts itself: a header longer than
     /// the file, a tensor whose bytes are not those of its shape and type, overlap with its
     /// neighbour or reach past the end, two tensors of one name, a compressed size that cannot
-    /// hold what it claims.
+    /// hold what it claims. A `.pth` holds something else than tensors, dicts, lists, tuples,
+    /// numbers and strings, or no state dict.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let io = |source| CheckpointError::Io { path: path.into(), source };
@@ -138,16 +166,27 @@ impl Checkpoint {
         Read::by_ref(&mut file).take(9).read_to_end(&mut start).map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
 
-        let (entries, metadata, source) = match Format::of(&start) {
-            Some(Format::Safetensors) => {
+        let (entries, metadata, source) = match Start::of(&start) {
+            Start::Safetensors => {
                 let table = safetensors::read_table(&mut file, length, path)?;
                 (table.entries, table.metadata, Source::Safetensors(file))
             }
-            Some(Format::Npz) => {
-                let (archive, entries) = npz::open(file, length, path)?;
-                (entries, BTreeMap::new(), Source::Npz(archive))
+            Start::Zip => {
+                let archive = ZipArchive::new(BufReader::new(file))
+                    .map_err(|source| CheckpointError::Archive { path: path.into(), source })?;
+                let (source, entries) = if pth::is_pth(&archive) {
+                    let (reader, entries) = pth::open(archive, length, path)?;
+                    (Source::Pth(reader), entries)
+                } else {
+                    let (archive, entries) = npz::open(archive, length, path)?;
+                    (Source::Npz(archive), entries)
+                };
+                (entries, BTreeMap::new(), source)
             }
-            None => return Err(CheckpointError::UnknownFormat { path: path.into(), start }),
+            Start::LegacyPth => return Err(CheckpointError::LegacyPth { path: path.into() }),
+            Start::Unknown => {
+                return Err(CheckpointError::UnknownFormat { path: path.into(), start });
+            }
         };
         Ok(Self { path: path.into(), entries, metadata, source, chunk: Vec::new() })
     }
@@ -162,6 +201,7 @@ impl Checkpoint {
         match self.source {
             Source::Safetensors(_) => Format::Safetensors,
             Source::Npz(_) => Format::Npz,
+            Source::Pth(_) => Format::Pth,
         }
     }
 
@@ -225,6 +265,10 @@ impl Checkpoint {
                     decode::column_to_row_major(values, &entry.shape);
                 }
                 (member.offset, read)
+            }
+            (Source::Pth(reader), Location::View(view)) => {
+                let read = pth::read(reader, view, float, &entry.shape, &mut self.chunk, values);
+                (view.offset, read)
             }
             _ => unreachable!("`open` gives each entry a location in its own source"),
         };
@@ -293,14 +337,15 @@ impl Entry {
     }
 }
 
-impl Format {
-    fn of(start: &[u8]) -> Option<Self> {
+impl Start {
+    fn of(start: &[u8]) -> Self {
         // A safetensors file starts with its header's length in eight bytes, then the header, an
         // object. A zip archive holds a compression method in the same ninth byte, never '{'.
         match start {
-            [_, _, _, _, _, _, _, _, b'{', ..] => Some(Self::Safetensors),
-            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::Npz),
-            _ => None,
+            [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
+            _ if pth::is_legacy(start) => Self::LegacyPth,
+            _ => Self::Unknown,
         }
     }
 }
@@ -310,6 +355,7 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Safetensors => "safetensors",
             Self::Npz => "npz",
+            Self::Pth => "pth",
         })
     }
 }

@@ -1,0 +1,419 @@
+//! The machine that a pickle is a program for.
+
+use super::opcode::{self, accepted as op};
+use super::{Global, Item, Object, Pickle, PickleError, Storage, Tensor, Value, kind};
+
+/// Values on the stack. Python's pickler puts down the items of a dict a thousand at a time.
+const STACK: usize = 1 << 16;
+
+/// Containers that are open at once.
+const DEPTH: usize = 64;
+
+/// The longest name of a module or of what it has.
+const NAME: usize = 256;
+
+/// The bytes of a pickle in which no more than one object is made. Python's pickler takes seven
+/// or more for each.
+const BYTES_PER_OBJECT: usize = 4;
+
+pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, PickleError> {
+    let mut machine = Machine {
+        bytes,
+        position: 0,
+        offset: 0,
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: Vec::new(),
+        objects: Vec::new(),
+        items: Vec::new(),
+    };
+    while !machine.step()? {}
+    let Machine { position, mut stack, marks, objects, items, .. } = machine;
+    let offset = position - 1;
+    let root = match (stack.pop(), stack.is_empty() && marks.is_empty()) {
+        (Some(root), true) => root,
+        (found, _) => {
+            let found = if found.is_none() { "none" } else { "more" };
+            return Err(PickleError::Expected { expected: "one value in the end", found, offset });
+        }
+    };
+    match bytes.len() - position {
+        0 => Ok(Pickle { root, objects, items }),
+        length => Err(PickleError::Trailing { offset: position, length }),
+    }
+}
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    /// The next byte to be read.
+    position: usize,
+    /// Where the opcode begins that is being obeyed.
+    offset: usize,
+    stack: Vec<Value<'a>>,
+    /// Heights of the stack where containers begin.
+    marks: Vec<usize>,
+    memo: Vec<Value<'a>>,
+    objects: Vec<Object<'a>>,
+    items: Vec<Item<'a>>,
+}
+
+impl<'a> Machine<'a> {
+    /// Obeys the next opcode. Returns whether it was the last.
+    fn step(&mut self) -> Result<bool, PickleError> {
+        self.offset = self.position;
+        let [code] = self.array()?;
+        match code {
+            op::PROTO => self.protocol()?,
+            op::STOP => return Ok(true),
+            op::NONE => self.push(Value::None)?,
+            op::NEWTRUE | op::NEWFALSE => self.push(Value::Bool)?,
+            op::BININT => {
+                let value = i32::from_le_bytes(self.array()?);
+                self.push(Value::Int(value.into()))?;
+            }
+            op::BININT1 => {
+                let [value] = self.array()?;
+                self.push(Value::Int(value.into()))?;
+            }
+            op::BININT2 => {
+                let value = u16::from_le_bytes(self.array()?);
+                self.push(Value::Int(value.into()))?;
+            }
+            op::LONG1 => self.long()?,
+            op::BINFLOAT => {
+                self.take(8)?;
+                self.push(Value::Number)?;
+            }
+            op::BINUNICODE => {
+                let length = u32::from_le_bytes(self.array()?);
+                let text = self.take(length as usize)?;
+                let text = self.text(text)?;
+                self.push(Value::Str(text))?;
+            }
+            op::MARK => self.mark()?,
+            op::EMPTY_TUPLE => self.tuple(0)?,
+            op::TUPLE1 => self.tuple(1)?,
+            op::TUPLE2 => self.tuple(2)?,
+            op::TUPLE3 => self.tuple(3)?,
+            op::TUPLE => {
+                let begin = self.unmark()?;
+                self.tuple(self.stack.len() - begin)?;
+            }
+            op::EMPTY_LIST => self.push(Value::List)?,
+            op::APPEND => {
+                self.pop()?;
+                self.list()?;
+            }
+            op::APPENDS => {
+                let begin = self.unmark()?;
+                self.stack.truncate(begin);
+                self.list()?;
+            }
+            op::EMPTY_DICT => self.make(Object::Dict)?,
+            op::SETITEM => {
+                let begin = self.items(2)?;
+                self.set_items(begin)?;
+            }
+            op::SETITEMS => {
+                let begin = self.unmark()?;
+                self.set_items(begin)?;
+            }
+            op::BINPUT => {
+                let [index] = self.array()?;
+                self.put(index.into())?;
+            }
+            op::LONG_BINPUT => {
+                let index = u32::from_le_bytes(self.array()?);
+                self.put(index)?;
+            }
+            op::BINGET => {
+                let [index] = self.array()?;
+                self.get(index.into())?;
+            }
+            op::LONG_BINGET => {
+                let index = u32::from_le_bytes(self.array()?);
+                self.get(index)?;
+            }
+            op::GLOBAL => self.global()?,
+            op::BINPERSID => self.storage()?,
+            op::REDUCE => self.reduce()?,
+            op::BUILD => self.build()?,
+            code => {
+                let (name, offset) = (opcode::name(code), self.offset);
+                return Err(PickleError::Opcode { code, name, offset });
+            }
+        }
+        Ok(false)
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], PickleError> {
+        let rest = &self.bytes[self.position..];
+        let taken = rest.get(..length).ok_or(PickleError::End { offset: self.offset })?;
+        self.position += length;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
+        let bytes = self.take(N)?;
+        bytes.try_into().map_err(|_| PickleError::End { offset: self.offset })
+    }
+
+    fn text(&self, bytes: &'a [u8]) -> Result<&'a str, PickleError> {
+        std::str::from_utf8(bytes).map_err(|_| PickleError::Text { offset: self.offset })
+    }
+
+    /// Text up to the end of the line.
+    fn line(&mut self) -> Result<&'a str, PickleError> {
+        let rest = &self.bytes[self.position..];
+        let offset = self.offset;
+        let Some(length) = rest.iter().take(NAME + 1).position(|&byte| byte == b'\n') else {
+            return Err(match rest.len() <= NAME {
+                true => PickleError::End { offset },
+                false => PickleError::Limit { what: "bytes of a name", limit: NAME, offset },
+            });
+        };
+        self.position += length + 1;
+        self.text(&rest[..length])
+    }
+
+    fn expected(&self, expected: &'static str, found: Value<'a>) -> PickleError {
+        let found = kind(&self.objects, found);
+        PickleError::Expected { expected, found, offset: self.offset }
+    }
+
+    fn limit(&self, what: &'static str, limit: usize) -> PickleError {
+        PickleError::Limit { what, limit, offset: self.offset }
+    }
+
+    fn push(&mut self, value: Value<'a>) -> Result<(), PickleError> {
+        if self.stack.len() == STACK {
+            return Err(self.limit("values on the stack", STACK));
+        }
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn make(&mut self, object: Object<'a>) -> Result<(), PickleError> {
+        if self.objects.len() > self.bytes.len() / BYTES_PER_OBJECT {
+            return Err(self.limit("objects", self.bytes.len() / BYTES_PER_OBJECT));
+        }
+        self.objects.push(object);
+        self.push(Value::Object(self.objects.len() - 1))
+    }
+
+    /// The height of the stack below its last `count` values, which belong to the open container.
+    fn items(&self, count: usize) -> Result<usize, PickleError> {
+        let bottom = self.marks.last().copied().unwrap_or(0);
+        self.stack.len().checked_sub(count).filter(|&begin| begin >= bottom).ok_or(
+            PickleError::Expected { expected: "more values", found: "none", offset: self.offset },
+        )
+    }
+
+    fn pop(&mut self) -> Result<Value<'a>, PickleError> {
+        let begin = self.items(1)?;
+        let value = self.stack[begin];
+        self.stack.truncate(begin);
+        Ok(value)
+    }
+
+    fn top(&self) -> Result<Value<'a>, PickleError> {
+        Ok(self.stack[self.items(1)?])
+    }
+
+    fn mark(&mut self) -> Result<(), PickleError> {
+        if self.marks.len() == DEPTH {
+            return Err(self.limit("open containers", DEPTH));
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    fn unmark(&mut self) -> Result<usize, PickleError> {
+        let offset = self.offset;
+        let (expected, found) = ("a mark", "none");
+        self.marks.pop().ok_or(PickleError::Expected { expected, found, offset })
+    }
+
+    fn protocol(&mut self) -> Result<(), PickleError> {
+        match self.array()? {
+            [2] => Ok(()),
+            [version] => Err(PickleError::Protocol { version, offset: self.offset }),
+        }
+    }
+
+    /// An integer in as few bytes as hold it.
+    fn long(&mut self) -> Result<(), PickleError> {
+        let [length] = self.array()?;
+        let bytes = self.take(length.into())?;
+        let sign = bytes.last().map_or(0, |&last| if last < 128 { 0 } else { 255 });
+        let mut value = [sign; 8];
+        self.push(match value.get_mut(..bytes.len()) {
+            Some(low) => {
+                low.copy_from_slice(bytes);
+                Value::Int(i64::from_le_bytes(value))
+            }
+            None => Value::Number,
+        })
+    }
+
+    fn tuple(&mut self, count: usize) -> Result<(), PickleError> {
+        let begin = self.items(count)?;
+        let values = self.stack.drain(begin..).collect();
+        self.make(Object::Tuple(values))
+    }
+
+    fn list(&self) -> Result<(), PickleError> {
+        match self.top()? {
+            Value::List => Ok(()),
+            found => Err(self.expected("a list", found)),
+        }
+    }
+
+    /// Puts the values from `begin` on, in pairs, into the dict below them.
+    fn set_items(&mut self, begin: usize) -> Result<(), PickleError> {
+        let (values, odd) = self.stack[begin..].as_chunks::<2>();
+        if let [found] = odd {
+            return Err(self.expected("a value for each key", *found));
+        }
+        let bottom = self.marks.last().copied().unwrap_or(0);
+        let Some(place) = begin.checked_sub(1).filter(|&place| place >= bottom) else {
+            let (expected, found) = ("a dict", "none");
+            return Err(PickleError::Expected { expected, found, offset: self.offset });
+        };
+        let dict = self.dict(self.stack[place])?;
+        for &[key, value] in values {
+            if let Value::Str(key) = key {
+                self.items.push(Item { dict, key, value });
+            }
+        }
+        self.stack.truncate(begin);
+        Ok(())
+    }
+
+    /// Python's pickler numbers the values that it remembers from 0.
+    fn put(&mut self, index: u32) -> Result<(), PickleError> {
+        let value = self.top()?;
+        let (entries, offset) = (self.memo.len(), self.offset);
+        match index as usize {
+            place if place < entries => self.memo[place] = value,
+            place if place == entries => self.memo.push(value),
+            _ => return Err(PickleError::Memo { index, entries, offset }),
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, index: u32) -> Result<(), PickleError> {
+        let (entries, offset) = (self.memo.len(), self.offset);
+        let value = self.memo.get(index as usize).copied();
+        self.push(value.ok_or(PickleError::Memo { index, entries, offset })?)
+    }
+
+    fn global(&mut self) -> Result<(), PickleError> {
+        let (module, name) = (self.line()?, self.line()?);
+        match Global::find(module, name) {
+            Some(global) => self.make(Object::Global(global)),
+            None => {
+                let (module, name) = (module.to_owned(), name.to_owned());
+                Err(PickleError::Global { module, name, offset: self.offset })
+            }
+        }
+    }
+
+    fn object_of(&self, value: Value<'a>) -> Option<&Object<'a>> {
+        match value {
+            Value::Object(place) => Some(&self.objects[place]),
+            _ => None,
+        }
+    }
+
+    fn tuple_of(&self, value: Value<'a>) -> Result<&[Value<'a>], PickleError> {
+        match self.object_of(value) {
+            Some(Object::Tuple(values)) => Ok(values),
+            _ => Err(self.expected("a tuple", value)),
+        }
+    }
+
+    fn size_of(&self, value: Value<'a>) -> Result<u64, PickleError> {
+        match value {
+            Value::Int(size) if size >= 0 => Ok(size.unsigned_abs()),
+            found => Err(self.expected("a size, not negative", found)),
+        }
+    }
+
+    fn sizes_of(&self, value: Value<'a>) -> Result<Vec<usize>, PickleError> {
+        let values = self.tuple_of(value)?.iter();
+        values
+            .map(|&value| Ok(usize::try_from(self.size_of(value)?).unwrap_or(usize::MAX)))
+            .collect()
+    }
+
+    /// `('storage', type of storage, key, device, number of elements)`
+    fn storage(&mut self) -> Result<(), PickleError> {
+        let id = self.pop()?;
+        let &[Value::Str("storage"), kind, Value::Str(key), Value::Str(_), elements] =
+            self.tuple_of(id)?
+        else {
+            return Err(self.expected("the five parts of a storage's id", id));
+        };
+        let Some(&Object::Global(Global::Storage(element))) = self.object_of(kind) else {
+            return Err(self.expected("a type of storage", kind));
+        };
+        let elements = self.size_of(elements)?;
+        self.make(Object::Storage(Box::new(Storage { element, key, elements })))
+    }
+
+    /// Does what the call of a global would do, if that makes a tensor or a dict.
+    fn reduce(&mut self) -> Result<(), PickleError> {
+        let (arguments, function) = (self.pop()?, self.pop()?);
+        let Some(&Object::Global(global)) = self.object_of(function) else {
+            return Err(self.expected("a function", function));
+        };
+        let values = self.tuple_of(arguments)?;
+        match (global, values) {
+            (Global::OrderedDict, []) => self.make(Object::Dict),
+            (Global::Size, &[size]) => {
+                self.tuple_of(size)?;
+                self.push(size)
+            }
+            // Whether it needs a gradient, and its hooks.
+            (Global::RebuildParameter, &[tensor, _, _]) => match self.object_of(tensor) {
+                Some(Object::Tensor(_)) => self.push(tensor),
+                _ => Err(self.expected("a tensor", tensor)),
+            },
+            // The same, and sometimes metadata.
+            (
+                Global::RebuildTensor,
+                &[storage, offset, shape, strides, _, _]
+                | &[storage, offset, shape, strides, _, _, _],
+            ) => {
+                let Some(Object::Storage(found)) = self.object_of(storage) else {
+                    return Err(self.expected("a storage", storage));
+                };
+                let storage = **found;
+                let offset = self.size_of(offset)?;
+                let (shape, dimensions) = (self.sizes_of(shape)?, strides);
+                let strides = self.sizes_of(strides)?;
+                if shape.len() != strides.len() {
+                    return Err(self.expected("as many strides as dimensions", dimensions));
+                }
+                self.make(Object::Tensor(Box::new(Tensor { storage, offset, shape, strides })))
+            }
+            _ => Err(self.expected("the arguments of that function", arguments)),
+        }
+    }
+
+    /// An `OrderedDict` may have attributes, which do not matter: PyTorch's `_metadata`.
+    fn build(&mut self) -> Result<(), PickleError> {
+        let (attributes, target) = (self.pop()?, self.top()?);
+        self.dict(attributes)?;
+        self.dict(target)?;
+        Ok(())
+    }
+
+    fn dict(&self, value: Value<'a>) -> Result<usize, PickleError> {
+        match value {
+            Value::Object(place) if matches!(self.objects[place], Object::Dict) => Ok(place),
+            found => Err(self.expected("a dict", found)),
+        }
+    }
+}
