@@ -185,7 +185,7 @@ pub enum CheckpointError {
         /// The member's name within the archive's folder.
         member: String,
         /// The reason.
-        source: StorageError,
+        source: Box<StorageError>,
     },
     /// The pickle of a PyTorch file is damaged, or needs what is not accepted.
     #[error("{path}: data.pkl: {source}")]
@@ -227,7 +227,7 @@ pub enum CheckpointError {
         /// The storage's key: the name of a member in the archive's folder `data`.
         storage: String,
         /// The reason.
-        source: StorageError,
+        source: Box<StorageError>,
     },
     /// The file has no tensor of this name.
     #[error("{path}: no tensor `{tensor}`")]

@@ -11,6 +11,7 @@
 //! under keys that are no strings.
 
 mod error;
+mod input;
 mod machine;
 mod opcode;
 

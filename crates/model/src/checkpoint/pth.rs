@@ -74,20 +74,19 @@ pub(super) fn open(
     };
     drop(pickles);
     let mut files = Files { archive, folder, length };
-    let read = |files: &mut Files, member: &str, limit| {
-        files.read(member, limit).map_err(|source| {
-            let member = member.to_owned();
-            CheckpointError::PthMember { path: path.into(), member, source }
-        })
+    let member = |member: &str, source| {
+        let (member, source) = (member.to_owned(), Box::new(source));
+        CheckpointError::PthMember { path: path.into(), member, source }
     };
-    let big_endian = match read(&mut files, "byteorder", 16) {
+    let big_endian = match files.read("byteorder", 16) {
         Ok(order) if order == b"little" => false,
         Ok(order) if order == b"big" => true,
         Ok(_) => return Err(refuse("its byteorder is neither little nor big")),
-        Err(CheckpointError::PthMember { source: StorageError::Missing, .. }) => false,
-        Err(error) => return Err(error),
+        Err(StorageError::Missing) => false,
+        Err(error) => return Err(member("byteorder", error)),
     };
-    let bytes = read(&mut files, "data.pkl", pickle::LONGEST)?;
+    let bytes =
+        files.read("data.pkl", pickle::LONGEST).map_err(|error| member("data.pkl", error))?;
     let pickle = Pickle::read(&bytes)
         .map_err(|source| CheckpointError::Pickle { path: path.into(), source })?;
 
@@ -99,6 +98,7 @@ pub(super) fn open(
         }
         let entry = files.entry(view, big_endian).map_err(|source| {
             let (tensor, storage) = (tensor.to_owned(), view.storage.key.to_owned());
+            let source = Box::new(source);
             CheckpointError::Storage { path: path.into(), tensor, storage, source }
         })?;
         entries.insert(tensor.to_owned(), entry);

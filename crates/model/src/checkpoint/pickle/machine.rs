@@ -1,5 +1,6 @@
 //! The machine that a pickle is a program for.
 
+use super::input::Input;
 use super::opcode::{self, accepted as op};
 use super::{Global, Item, Object, Pickle, PickleError, Storage, Tensor, Value, kind};
 
@@ -9,18 +10,13 @@ const STACK: usize = 1 << 16;
 /// Containers that are open at once.
 const DEPTH: usize = 64;
 
-/// The longest name of a module or of what it has.
-const NAME: usize = 256;
-
 /// The bytes of a pickle in which no more than one object is made. Python's pickler takes seven
 /// or more for each.
 const BYTES_PER_OBJECT: usize = 4;
 
 pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, PickleError> {
     let mut machine = Machine {
-        bytes,
-        position: 0,
-        offset: 0,
+        input: Input { bytes, position: 0, offset: 0 },
         stack: Vec::new(),
         marks: Vec::new(),
         memo: Vec::new(),
@@ -28,8 +24,8 @@ pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, PickleError> {
         items: Vec::new(),
     };
     while !machine.step()? {}
-    let Machine { position, mut stack, marks, objects, items, .. } = machine;
-    let offset = position - 1;
+    let Machine { input: Input { position, offset, .. }, mut stack, marks, objects, items, .. } =
+        machine;
     let root = match (stack.pop(), stack.is_empty() && marks.is_empty()) {
         (Some(root), true) => root,
         (found, _) => {
@@ -44,11 +40,7 @@ pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, PickleError> {
 }
 
 struct Machine<'a> {
-    bytes: &'a [u8],
-    /// The next byte to be read.
-    position: usize,
-    /// Where the opcode begins that is being obeyed.
-    offset: usize,
+    input: Input<'a>,
     stack: Vec<Value<'a>>,
     /// Heights of the stack where containers begin.
     marks: Vec<usize>,
@@ -60,34 +52,34 @@ struct Machine<'a> {
 impl<'a> Machine<'a> {
     /// Obeys the next opcode. Returns whether it was the last.
     fn step(&mut self) -> Result<bool, PickleError> {
-        self.offset = self.position;
-        let [code] = self.array()?;
+        self.input.begin();
+        let [code] = self.input.array()?;
         match code {
             op::PROTO => self.protocol()?,
             op::STOP => return Ok(true),
             op::NONE => self.push(Value::None)?,
             op::NEWTRUE | op::NEWFALSE => self.push(Value::Bool)?,
             op::BININT => {
-                let value = i32::from_le_bytes(self.array()?);
+                let value = i32::from_le_bytes(self.input.array()?);
                 self.push(Value::Int(value.into()))?;
             }
             op::BININT1 => {
-                let [value] = self.array()?;
+                let [value] = self.input.array()?;
                 self.push(Value::Int(value.into()))?;
             }
             op::BININT2 => {
-                let value = u16::from_le_bytes(self.array()?);
+                let value = u16::from_le_bytes(self.input.array()?);
                 self.push(Value::Int(value.into()))?;
             }
             op::LONG1 => self.long()?,
             op::BINFLOAT => {
-                self.take(8)?;
+                self.input.take(8)?;
                 self.push(Value::Number)?;
             }
             op::BINUNICODE => {
-                let length = u32::from_le_bytes(self.array()?);
-                let text = self.take(length as usize)?;
-                let text = self.text(text)?;
+                let length = u32::from_le_bytes(self.input.array()?);
+                let text = self.input.take(length as usize)?;
+                let text = self.input.text(text)?;
                 self.push(Value::Str(text))?;
             }
             op::MARK => self.mark()?,
@@ -119,19 +111,19 @@ impl<'a> Machine<'a> {
                 self.set_items(begin)?;
             }
             op::BINPUT => {
-                let [index] = self.array()?;
+                let [index] = self.input.array()?;
                 self.put(index.into())?;
             }
             op::LONG_BINPUT => {
-                let index = u32::from_le_bytes(self.array()?);
+                let index = u32::from_le_bytes(self.input.array()?);
                 self.put(index)?;
             }
             op::BINGET => {
-                let [index] = self.array()?;
+                let [index] = self.input.array()?;
                 self.get(index.into())?;
             }
             op::LONG_BINGET => {
-                let index = u32::from_le_bytes(self.array()?);
+                let index = u32::from_le_bytes(self.input.array()?);
                 self.get(index)?;
             }
             op::GLOBAL => self.global()?,
@@ -139,50 +131,20 @@ impl<'a> Machine<'a> {
             op::REDUCE => self.reduce()?,
             op::BUILD => self.build()?,
             code => {
-                let (name, offset) = (opcode::name(code), self.offset);
+                let (name, offset) = (opcode::name(code), self.input.offset);
                 return Err(PickleError::Opcode { code, name, offset });
             }
         }
         Ok(false)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], PickleError> {
-        let rest = &self.bytes[self.position..];
-        let taken = rest.get(..length).ok_or(PickleError::End { offset: self.offset })?;
-        self.position += length;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
-        let bytes = self.take(N)?;
-        bytes.try_into().map_err(|_| PickleError::End { offset: self.offset })
-    }
-
-    fn text(&self, bytes: &'a [u8]) -> Result<&'a str, PickleError> {
-        std::str::from_utf8(bytes).map_err(|_| PickleError::Text { offset: self.offset })
-    }
-
-    /// Text up to the end of the line.
-    fn line(&mut self) -> Result<&'a str, PickleError> {
-        let rest = &self.bytes[self.position..];
-        let offset = self.offset;
-        let Some(length) = rest.iter().take(NAME + 1).position(|&byte| byte == b'\n') else {
-            return Err(match rest.len() <= NAME {
-                true => PickleError::End { offset },
-                false => PickleError::Limit { what: "bytes of a name", limit: NAME, offset },
-            });
-        };
-        self.position += length + 1;
-        self.text(&rest[..length])
-    }
-
     fn expected(&self, expected: &'static str, found: Value<'a>) -> PickleError {
         let found = kind(&self.objects, found);
-        PickleError::Expected { expected, found, offset: self.offset }
+        PickleError::Expected { expected, found, offset: self.input.offset }
     }
 
     fn limit(&self, what: &'static str, limit: usize) -> PickleError {
-        PickleError::Limit { what, limit, offset: self.offset }
+        PickleError::Limit { what, limit, offset: self.input.offset }
     }
 
     fn push(&mut self, value: Value<'a>) -> Result<(), PickleError> {
@@ -194,8 +156,8 @@ impl<'a> Machine<'a> {
     }
 
     fn make(&mut self, object: Object<'a>) -> Result<(), PickleError> {
-        if self.objects.len() > self.bytes.len() / BYTES_PER_OBJECT {
-            return Err(self.limit("objects", self.bytes.len() / BYTES_PER_OBJECT));
+        if self.objects.len() > self.input.bytes.len() / BYTES_PER_OBJECT {
+            return Err(self.limit("objects", self.input.bytes.len() / BYTES_PER_OBJECT));
         }
         self.objects.push(object);
         self.push(Value::Object(self.objects.len() - 1))
@@ -205,7 +167,11 @@ impl<'a> Machine<'a> {
     fn items(&self, count: usize) -> Result<usize, PickleError> {
         let bottom = self.marks.last().copied().unwrap_or(0);
         self.stack.len().checked_sub(count).filter(|&begin| begin >= bottom).ok_or(
-            PickleError::Expected { expected: "more values", found: "none", offset: self.offset },
+            PickleError::Expected {
+                expected: "more values",
+                found: "none",
+                offset: self.input.offset,
+            },
         )
     }
 
@@ -229,22 +195,22 @@ impl<'a> Machine<'a> {
     }
 
     fn unmark(&mut self) -> Result<usize, PickleError> {
-        let offset = self.offset;
+        let offset = self.input.offset;
         let (expected, found) = ("a mark", "none");
         self.marks.pop().ok_or(PickleError::Expected { expected, found, offset })
     }
 
     fn protocol(&mut self) -> Result<(), PickleError> {
-        match self.array()? {
+        match self.input.array()? {
             [2] => Ok(()),
-            [version] => Err(PickleError::Protocol { version, offset: self.offset }),
+            [version] => Err(PickleError::Protocol { version, offset: self.input.offset }),
         }
     }
 
     /// An integer in as few bytes as hold it.
     fn long(&mut self) -> Result<(), PickleError> {
-        let [length] = self.array()?;
-        let bytes = self.take(length.into())?;
+        let [length] = self.input.array()?;
+        let bytes = self.input.take(length.into())?;
         let sign = bytes.last().map_or(0, |&last| if last < 128 { 0 } else { 255 });
         let mut value = [sign; 8];
         self.push(match value.get_mut(..bytes.len()) {
@@ -278,7 +244,7 @@ impl<'a> Machine<'a> {
         let bottom = self.marks.last().copied().unwrap_or(0);
         let Some(place) = begin.checked_sub(1).filter(|&place| place >= bottom) else {
             let (expected, found) = ("a dict", "none");
-            return Err(PickleError::Expected { expected, found, offset: self.offset });
+            return Err(PickleError::Expected { expected, found, offset: self.input.offset });
         };
         let dict = self.dict(self.stack[place])?;
         for &[key, value] in values {
@@ -293,7 +259,7 @@ impl<'a> Machine<'a> {
     /// Python's pickler numbers the values that it remembers from 0.
     fn put(&mut self, index: u32) -> Result<(), PickleError> {
         let value = self.top()?;
-        let (entries, offset) = (self.memo.len(), self.offset);
+        let (entries, offset) = (self.memo.len(), self.input.offset);
         match index as usize {
             place if place < entries => self.memo[place] = value,
             place if place == entries => self.memo.push(value),
@@ -303,18 +269,18 @@ impl<'a> Machine<'a> {
     }
 
     fn get(&mut self, index: u32) -> Result<(), PickleError> {
-        let (entries, offset) = (self.memo.len(), self.offset);
+        let (entries, offset) = (self.memo.len(), self.input.offset);
         let value = self.memo.get(index as usize).copied();
         self.push(value.ok_or(PickleError::Memo { index, entries, offset })?)
     }
 
     fn global(&mut self) -> Result<(), PickleError> {
-        let (module, name) = (self.line()?, self.line()?);
+        let (module, name) = (self.input.line()?, self.input.line()?);
         match Global::find(module, name) {
             Some(global) => self.make(Object::Global(global)),
             None => {
                 let (module, name) = (module.to_owned(), name.to_owned());
-                Err(PickleError::Global { module, name, offset: self.offset })
+                Err(PickleError::Global { module, name, offset: self.input.offset })
             }
         }
     }

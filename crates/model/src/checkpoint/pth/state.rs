@@ -27,7 +27,7 @@ pub(super) fn tensors<'p, 'a>(
         true => pickle.root,
         false => WRAPPERS
             .iter()
-            .filter_map(|wrapper| root.clone().find(|(key, _)| key == wrapper))
+            .filter_map(|wrapper| root.clone().filter(|(key, _)| key == wrapper).last())
             .map(|(_, value)| value)
             .find(|&value| pickle.dict(value).is_some())
             .unwrap_or(pickle.root),
