@@ -67,10 +67,7 @@ pub(crate) fn global(module: &str, name: &str) -> Vec<u8> {
     format!("c{module}\n{name}\n").into_bytes()
 }
 
-pub(crate) fn call(
-    function: Vec<u8>,
-    arguments: impl IntoIterator<Item = Vec<u8>>,
-) -> Vec<u8> {
+pub(crate) fn call(function: Vec<u8>, arguments: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     [function, tuple(arguments), b"R".to_vec()].concat()
 }
 

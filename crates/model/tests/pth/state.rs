@@ -49,18 +49,18 @@ fn wrappers_in_their_order() {
     check(&dict([("model", text("mixer")), ("model_ema", two())]), &[("w", 2.0)]);
     check(&dict([("model", b"N".to_vec()), ("state_dict", two())]), &[("w", 2.0)]);
     // A tensor may be called so.
-    check(&dict([("model", first()), ("state_dict", second())]), &[
-        ("model", 1.0),
-        ("state_dict", 2.0),
-    ]);
+    check(
+        &dict([("model", first()), ("state_dict", second())]),
+        &[("model", 1.0), ("state_dict", 2.0)],
+    );
 }
 
 #[test]
 fn names_of_data_parallel() {
-    check(&dict([("module.w", first()), ("module.module.v", second())]), &[
-        ("module.v", 2.0),
-        ("w", 1.0),
-    ]);
+    check(
+        &dict([("module.w", first()), ("module.module.v", second())]),
+        &[("module.v", 2.0), ("w", 1.0)],
+    );
     check(&dict([("module.w", first()), ("v", second())]), &[("module.w", 1.0), ("v", 2.0)]);
     check(&dict([("model", dict([("module.w", first())]))]), &[("w", 1.0)]);
 }
@@ -130,8 +130,7 @@ fn values_that_are_remembered() {
 fn attributes_of_ordered_dicts() {
     let ordered = call(global("collections", "OrderedDict"), []);
     let metadata = dict([("_metadata", dict([("", dict([("version", int(1))]))]))]);
-    let value =
-        [ordered, text("w"), first(), b"s".to_vec(), metadata, b"b".to_vec()].concat();
+    let value = [ordered, text("w"), first(), b"s".to_vec(), metadata, b"b".to_vec()].concat();
     check(&value, &[("w", 1.0)]);
 }
 
