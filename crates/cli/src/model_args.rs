@@ -15,8 +15,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
-    /// Weights: safetensors with timm's names (RepMLPNet, FF-only: the official ones; ResMLP: either),
-    /// or npz with the official Flax names of a Mixer or ViT
+    /// Weights: safetensors or a PyTorch state dict with timm's names (RepMLPNet, FF-only: the official
+    /// ones; ResMLP: either), or npz with the official Flax names of a Mixer or ViT
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 

@@ -35,8 +35,9 @@ pub struct Model {
 impl Model {
     /// Loads the weights of the model called `name` (see [`registry::models`](crate::registry::models)) and packs them.
     ///
-    /// The file is safetensors with timm's names or `.npz` with the official Flax names, of a RepMLPNet
-    /// safetensors with the official names in either form; the number of classes is that of its head.
+    /// The file is safetensors or PyTorch's `.pth` with timm's names or `.npz` with the official Flax
+    /// names, of a RepMLPNet one of the former two with the official names in either form; the number of
+    /// classes is that of its head.
     /// The convolutions of a train form are folded in on the way, see [`Loader::form`]. timm's `config.json` in the same folder, if it is about this
     /// model, sets the preprocessing and the names of the classes.
     ///

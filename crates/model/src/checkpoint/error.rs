@@ -218,7 +218,7 @@ pub enum CheckpointError {
         found: &'static str,
     },
     /// A tensor of a PyTorch file cannot be had from its storage.
-    #[error("{path}: tensor `{tensor}` in storage `{storage}`: {source}")]
+    #[error("{path}: tensor `{tensor}` in storage `{}`: {source}", .storage.escape_debug())]
     Storage {
         /// The file.
         path: PathBuf,

@@ -6,9 +6,9 @@
 //! tensors and ordered dicts, as values of an enum: a name that is not listed is an error before
 //! anything else is done with it.
 //!
-//! No step recurses. The stack and open containers have fixed limits; what is kept grows with the
-//! pickle's length: a string is a slice of it, lists are checked but not kept, nor are values
-//! under keys that are no strings.
+//! No step recurses. The stack and open containers have fixed limits. What is kept grows with the
+//! pickle's length, by no more than 64 bytes for each of its own: a string is a slice of it, lists are
+//! checked but not kept, nor are values under keys that are no strings.
 
 mod error;
 mod input;

@@ -21,7 +21,7 @@ fn peak(bytes: &[u8]) -> usize {
 fn of_pickles() {
     const SIZE: usize = 1 << 20;
     // Values on the stack, 24 bytes for each of 65536, when they are moved to where they fit.
-    const STACK: usize = 3 * 24 << 16;
+    const STACK: usize = 3 * 24 * 65536;
     let remember = [b"}".to_vec(), text("k"), b"q\x00Ns".to_vec()].concat();
     let of = |unit: &[u8]| pickle(&unit.repeat(SIZE / unit.len()));
     let lists = |unit: &[u8], n: usize| of(&[b"](", &unit.repeat(n)[..], b"e"].concat()[..]);
