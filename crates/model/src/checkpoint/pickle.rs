@@ -7,7 +7,7 @@
 //! anything else is done with it.
 //!
 //! No step recurses. The stack and open containers have fixed limits. What is kept grows with the
-//! pickle's length, by no more than 64 bytes for each of its own: a string is a slice of it, lists are
+//! pickle's length, by no more than 96 bytes for each of its own: a string is a slice of it, lists are
 //! checked but not kept, nor are values under keys that are no strings.
 
 mod error;

@@ -39,6 +39,7 @@ pub(super) struct View {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Strided {
+    /// In elements, 0 along dimensions of length 1.
     strides: Vec<usize>,
     /// Elements from the first one on up to the last.
     span: usize,
@@ -171,8 +172,12 @@ impl Files {
         if bytes > length {
             return Err(StorageError::Repeated { bytes, length });
         }
+        let steps = shape.iter().zip(strides).map(|(&length, &stride)| match length {
+            0 | 1 => 0,
+            _ => stride,
+        });
         let strided =
-            (!is_row_major(shape, strides)).then(|| Strided { strides: strides.clone(), span });
+            (!is_row_major(shape, strides)).then(|| Strided { strides: steps.collect(), span });
         let offset = begin + offset * size as u64;
         let location = Location::View(View { offset, big_endian, strided });
         Ok(Entry { dtype: element.dtype(), shape: shape.clone(), bytes, location })

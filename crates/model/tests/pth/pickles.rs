@@ -2,7 +2,7 @@
 
 use mixfold_model::checkpoint::{CheckpointError, PickleError};
 
-use crate::write::{call, dict, file, global, int, pickle, text, tuple, vector};
+use crate::write::{View, call, dict, file, global, int, pickle, text, tuple, vector};
 use crate::{floats, open, refuse, refuse_pickle, store};
 
 /// All that the machine obeys, in the order of their codes.
@@ -232,6 +232,11 @@ fn depths_and_widths() {
     assert_eq!(limit(&b"]".repeat(100_000)), "values on the stack");
     assert_eq!(limit(&[b"N".to_vec(), b"\x85".repeat(1_000_000)].concat()), "objects");
     assert_eq!(limit(&b"}".repeat(1000)), "objects");
+    let item = [text("key"), b"Ns".to_vec()].concat();
+    assert_eq!(limit(&[b"}".to_vec(), item.repeat(150_000)].concat()), "values in dicts");
+    let (storage, key, elements, offset) = ("FloatStorage", "0", 1, 0);
+    let view = View { storage, key, elements, offset, shape: &[1; 17], strides: &[1; 17] };
+    assert_eq!(limit(&view.tensor()), "dimensions");
     assert_eq!(limit(&[b"c".to_vec(), b"a".repeat(1000)].concat()), "bytes of a name");
     assert_eq!(
         limit(&[b"ca\n".to_vec(), b"b".repeat(257), b"\n".to_vec()].concat()),

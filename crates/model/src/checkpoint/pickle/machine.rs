@@ -10,6 +10,12 @@ const STACK: usize = 1 << 16;
 /// Containers that are open at once.
 const DEPTH: usize = 64;
 
+/// Values in all dicts together. A tensor of a checkpoint of training comes with about eight.
+const ITEMS: usize = 1 << 17;
+
+/// Dimensions of a tensor.
+const RANK: usize = 16;
+
 /// The bytes of a pickle in which no more than one object is made. Python's pickler takes seven
 /// or more for each.
 const BYTES_PER_OBJECT: usize = 4;
@@ -247,6 +253,9 @@ impl<'a> Machine<'a> {
             return Err(PickleError::Expected { expected, found, offset: self.input.offset });
         };
         let dict = self.dict(self.stack[place])?;
+        if values.len() > ITEMS - self.items.len() {
+            return Err(self.limit("values in dicts", ITEMS));
+        }
         for &[key, value] in values {
             if let Value::Str(key) = key {
                 self.items.push(Item { dict, key, value });
@@ -307,7 +316,11 @@ impl<'a> Machine<'a> {
     }
 
     fn sizes_of(&self, value: Value<'a>) -> Result<Vec<usize>, PickleError> {
-        let values = self.tuple_of(value)?.iter();
+        let values = self.tuple_of(value)?;
+        if values.len() > RANK {
+            return Err(self.limit("dimensions", RANK));
+        }
+        let values = values.iter();
         values
             .map(|&value| Ok(usize::try_from(self.size_of(value)?).unwrap_or(usize::MAX)))
             .collect()
