@@ -145,8 +145,8 @@ fn sizes_and_offsets_of_members() {
         let error = storage(&[(COMPRESSED, size), (SIZE, size)]);
         let CheckpointError::Storage { source, .. } = &error else { panic!("{error:?}") };
         match **source {
-            StorageError::Size { bytes, .. } => assert_eq!(bytes, size.into()),
-            StorageError::Outside { bytes, .. } => assert!(bytes == size.into() && size >= 1 << 20),
+            StorageError::Size { bytes, .. } => assert_eq!(bytes, u64::from(size)),
+            StorageError::Outside { bytes, .. } => assert!(bytes == u64::from(size) && size >= 1 << 20),
             ref other => panic!("{other:?}"),
         }
         for field in [COMPRESSED, SIZE] {
