@@ -146,7 +146,9 @@ fn sizes_and_offsets_of_members() {
         let CheckpointError::Storage { source, .. } = &error else { panic!("{error:?}") };
         match **source {
             StorageError::Size { bytes, .. } => assert_eq!(bytes, u64::from(size)),
-            StorageError::Outside { bytes, .. } => assert!(bytes == u64::from(size) && size >= 1 << 20),
+            StorageError::Outside { bytes, .. } => {
+                assert!(bytes == u64::from(size) && size >= 1 << 20)
+            }
             ref other => panic!("{other:?}"),
         }
         for field in [COMPRESSED, SIZE] {
