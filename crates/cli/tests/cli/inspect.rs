@@ -80,7 +80,12 @@ fn a_file_of_pytorch() {
     let [found, expected] = [&path, &weights()].map(|path| inspect(path, &["--json"]).json());
     assert_eq!((&found["format"], &expected["format"]), (&"pth".into(), &"safetensors".into()));
     assert_eq!(found["model"]["name"], "mixer_fashion");
-    assert_eq!((&found["model"], &found["tensors"]), (&expected["model"], &expected["tensors"]));
+    assert_eq!(found["model"], expected["model"]);
+    let tensors = |json: &serde_json::Value| -> Vec<_> {
+        let tensors = json["tensors"].as_array().unwrap().iter();
+        tensors.map(|tensor| (tensor["name"].clone(), tensor["shape"].clone())).collect()
+    };
+    assert_eq!(tensors(&found), tensors(&expected));
 
     for (name, hints) in [
         ("namespace", ["global `argparse.Namespace`", "torch.save(torch.load("]),

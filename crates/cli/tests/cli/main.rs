@@ -123,7 +123,7 @@ fn fixture(name: &str) -> PathBuf {
     crates().join("model/tests/fixtures").join(name)
 }
 
-/// The tensors of a file, all `f32`, as a training script saves them with PyTorch.
+/// The tensors of a file, as `f32`, in the way a training script saves them with PyTorch.
 fn as_pth(path: &Path) -> Vec<u8> {
     let mut file = Checkpoint::open(path).unwrap();
     let names: Vec<String> = file.names().map(str::to_owned).collect();
