@@ -2,14 +2,19 @@
 //!
 //! A pickle is a program for a machine with a stack: opcodes push numbers and strings, gather them
 //! into tuples, lists and dicts, import classes and functions (`GLOBAL`) and call them (`REDUCE`).
-//! Here the machine has the opcodes that `torch.save` writes, and of globals those that make
-//! tensors and ordered dicts, as values of an enum: a name that is not listed is an error before
-//! anything else is done with it.
+//! Here the machine has the opcodes that `torch.save` writes for state dicts, in protocols 1 to 5, and
+//! of globals those that make tensors and ordered dicts, as values of an enum: a name that is not
+//! listed is an error before anything else is done with it.
+//!
+//! One class more is known by name, `argparse.Namespace`: training scripts put their arguments beside
+//! the weights. It becomes a value in which nothing is looked up. Its attributes are read like any
+//! other dict, so that what is not accepted elsewhere is not accepted in them.
 //!
 //! No step recurses. The stack and open containers have fixed limits. What is kept grows with the
 //! pickle's length, by no more than 96 bytes for each of its own: a string is a slice of it, lists are
 //! checked but not kept, nor are values under keys that are no strings.
 
+mod calls;
 mod error;
 mod input;
 mod machine;
@@ -58,6 +63,8 @@ enum Object<'a> {
     Tuple(Box<[Value<'a>]>),
     /// Its values are in one list with those of all others.
     Dict,
+    /// Arguments of a training script, whatever they are.
+    Namespace,
     Global(Global),
     Storage(Box<Storage<'a>>),
     Tensor(Box<Tensor<'a>>),
@@ -70,6 +77,11 @@ enum Global {
     RebuildTensor,
     RebuildParameter,
     Size,
+    Namespace,
+    /// Makes an object of a class, in protocol 1.
+    Reconstructor,
+    /// What [`Reconstructor`](Self::Reconstructor) calls the base of all classes.
+    BaseObject,
     Storage(Element),
 }
 
@@ -141,6 +153,7 @@ fn kind(objects: &[Object<'_>], value: Value<'_>) -> &'static str {
         Value::Object(place) => match &objects[place] {
             Object::Tuple(_) => "a tuple",
             Object::Dict => "a dict",
+            Object::Namespace => "an argparse.Namespace",
             Object::Global(_) => "a class or function",
             Object::Storage(_) => "a storage",
             Object::Tensor(_) => "a tensor",
@@ -156,6 +169,9 @@ impl Global {
             ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
             ("torch", "Size") => Some(Self::Size),
+            ("argparse", "Namespace") => Some(Self::Namespace),
+            ("copy_reg" | "copyreg", "_reconstructor") => Some(Self::Reconstructor),
+            ("__builtin__" | "builtins", "object") => Some(Self::BaseObject),
             ("torch", "HalfStorage") => element("float16", 2),
             ("torch", "BFloat16Storage") => element("bfloat16", 2),
             ("torch", "FloatStorage") => element("float32", 4),

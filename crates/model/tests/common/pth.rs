@@ -71,6 +71,11 @@ pub(crate) fn call(function: Vec<u8>, arguments: impl IntoIterator<Item = Vec<u8
     [function, tuple(arguments), b"R".to_vec()].concat()
 }
 
+/// An `argparse.Namespace` with these attributes.
+pub(crate) fn namespace(attributes: Vec<u8>) -> Vec<u8> {
+    [global("argparse", "Namespace"), b")\x81".to_vec(), attributes, b"b".to_vec()].concat()
+}
+
 /// A pickle of protocol 2.
 pub(crate) fn pickle(value: &[u8]) -> Vec<u8> {
     [b"\x80\x02", value, b"."].concat()

@@ -46,7 +46,7 @@ fn every_bit() {
 proptest! {
     #[test]
     fn several_bytes(
-        name in prop::sample::select(&["types", "namespace"]),
+        name in prop::sample::select(&["types", "namespace_protocol1", "hostile_protocol4"]),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = std::fs::read(fixture(&format!("pth/{name}.pth"))).unwrap();
@@ -62,7 +62,7 @@ proptest! {
     fn programs_at_random(
         program in prop::collection::vec(
             prop_oneof![
-                4 => prop::sample::select(b"().NQR]abehqstu}\x85\x86\x87\x88".to_vec()),
+                4 => prop::sample::select(b"().NQR]abehqstu}\x81\x85\x86\x87\x88\x93\x94".to_vec()),
                 1 => 0..4_u8,
             ],
             0..60,

@@ -57,7 +57,7 @@ fn logits_of_the_safetensors_twin() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let exact = logits_of(&fixture(TWIN));
-    for name in ["bare", "wrapped", "views"] {
+    for name in ["bare", "wrapped", "wrapped_protocol4", "views"] {
         let found = logits_of(&fixture(&format!("pth/{name}.pth")));
         assert_eq!(found, exact, "{name}");
     }
@@ -77,6 +77,7 @@ fn tables_of_contents() {
     for (name, dtype, bytes) in [
         ("bare", Dtype::F32, 4),
         ("wrapped", Dtype::F32, 4),
+        ("wrapped_protocol4", Dtype::F32, 4),
         ("views", Dtype::F32, 4),
         ("f16", Dtype::F16, 2),
         ("bf16", Dtype::Bf16, 2),
@@ -130,17 +131,27 @@ fn every_type() {
 }
 
 #[test]
-fn files_to_be_written_anew() {
+fn arguments_in_the_oldest_protocol() {
+    let mut file = Checkpoint::open(fixture("pth/namespace_protocol1.pth")).unwrap();
+    assert_eq!(file.names().collect::<Vec<_>>(), ["weight"]);
+    assert_eq!(read(&mut file, "weight"), [0.0, 1.0, 0.0, 1.0]);
+}
+
+#[test]
+fn files_that_are_refused() {
     let error = Checkpoint::open(fixture("pth/legacy.pth")).unwrap_err();
     assert!(matches!(error, CheckpointError::LegacyPth { .. }), "{error:?}");
     assert!(error.to_string().contains("torch.save(torch.load("), "{error}");
 
-    let error = Checkpoint::open(fixture("pth/namespace.pth")).unwrap_err();
-    assert!(error.to_string().contains("`argparse.Namespace`"), "{error}");
-    assert!(error.to_string().contains("torch.save(torch.load("), "{error}");
-    let CheckpointError::Pickle { source: PickleError::Global { module, name, .. }, .. } = error
-    else {
-        panic!("{error:?}")
-    };
-    assert_eq!((module.as_str(), name.as_str()), ("argparse", "Namespace"));
+    for name in ["hostile", "hostile_protocol4"] {
+        let error = Checkpoint::open(fixture(&format!("pth/{name}.pth"))).unwrap_err();
+        assert!(error.to_string().contains("`posix.system`"), "{error}");
+        let CheckpointError::Pickle { source: PickleError::Global { module, name, .. }, .. } =
+            error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!((module.as_str(), name.as_str()), ("posix", "system"));
+        assert!(!std::path::Path::new("executed").exists());
+    }
 }

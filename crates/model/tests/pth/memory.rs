@@ -2,7 +2,7 @@
 
 use mixfold_model::checkpoint::Checkpoint;
 
-use crate::write::{View, archive, dict, file, pickle, text};
+use crate::write::{View, archive, dict, file, global, pickle, text};
 use crate::{count, store};
 
 /// The most that opening the file, and reading its tensor `w` if there is one, holds at once.
@@ -40,6 +40,12 @@ fn of_pickles() {
             of(&[b"](", &[b"(", &b"N".repeat(60_000)[..], b"t"].concat()[..], b"e"].concat()),
         ),
         ("memo", pickle(&memo(SIZE / 5))),
+        ("memo of protocol 4", pickle(&[b"N".to_vec(), b"\x94".repeat(SIZE)].concat())),
+        (
+            "tuples and memo of protocol 4",
+            pickle(&[b"N".to_vec(), b"\x85\x94\x94\x94".repeat(SIZE / 4)].concat()),
+        ),
+        ("namespaces", pickle(&namespaces(SIZE / 6))),
         ("items of dicts", pickle(&dicts)),
         ("names of one tensor", pickle(&names(50_000))),
     ] {
@@ -54,6 +60,13 @@ fn of_pickles() {
 fn memo(entries: usize) -> Vec<u8> {
     let puts = (0..entries as u32).flat_map(|entry| [b"r", &entry.to_le_bytes()[..]].concat());
     std::iter::once(b'N').chain(puts).collect()
+}
+
+/// Empty namespaces, each remembered.
+fn namespaces(count: usize) -> Vec<u8> {
+    let class = [global("argparse", "Namespace"), b"\x94)\x94".to_vec()].concat();
+    let lists = [b"](", &b"h\x00h\x01\x81\x94".repeat(10_000)[..], b"e"].concat();
+    [class, lists.repeat(count / 10_000)].concat()
 }
 
 /// A strided tensor of many dimensions, under as many short names.

@@ -2,21 +2,22 @@
 
 use mixfold_model::checkpoint::{CheckpointError, PickleError};
 
-use crate::write::{View, call, dict, file, global, int, pickle, text, tuple, vector};
+use crate::write::{View, call, dict, file, global, int, namespace, pickle, text, tuple, vector};
 use crate::{floats, open, refuse, refuse_pickle, store};
 
 /// All that the machine obeys, in the order of their codes.
-const ACCEPTED: &[u8] = b"().GJKMNQRX]abcehjqrstu}\x80\x85\x86\x87\x88\x89\x8a";
+const ACCEPTED: &[u8] = b"().GIJKLMNQRX]abcehjqrstu}\
+    \x80\x81\x85\x86\x87\x88\x89\x8a\x8c\x93\x94\x95";
 
 /// The others of Python's protocols 0 to 5.
-const REFUSED: &[u8] = b"012BCFILPSTUVdgilop\
-    \x81\x82\x83\x84\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98";
+const REFUSED: &[u8] = b"012BCFPSTUVdgilop\
+    \x82\x83\x84\x8b\x8d\x8e\x8f\x90\x91\x92\x96\x97\x98";
 
 #[test]
 fn every_other_opcode() {
     let mut named = 0;
     for code in 0..=u8::MAX {
-        let bytes = [b"\x80\x02", &[code][..], &[b'1'; 20], b"\n."].concat();
+        let bytes = [b"\x80\x02", &[code][..], &[b'1'; 20], b"\nN."].concat();
         let error = refuse_pickle(&bytes);
         if ACCEPTED.contains(&code) {
             let obeyed = !matches!(error, PickleError::Opcode { offset: 2, .. });
@@ -30,7 +31,7 @@ fn every_other_opcode() {
         assert_eq!(name != "unknown", REFUSED.contains(&code), "{code:#04x}");
         named += usize::from(name != "unknown");
     }
-    assert_eq!((ACCEPTED.len(), named), (31, 37));
+    assert_eq!((ACCEPTED.len(), named), (38, 30));
 }
 
 #[test]
@@ -53,7 +54,9 @@ fn calls_of_the_system() {
     ];
     for (module, name) in calls {
         let attack = call(global(module, name), [text(&command)]);
+        let arguments = || dict([("lr", int(1)), ("run", attack.clone())]);
         for value in [
+            dict([("model", dict([("w", vector("0", 1))])), ("args", namespace(arguments()))]),
             attack.clone(),
             dict([("w", vector("0", 1)), ("v", attack.clone())]),
             dict([("epoch", attack.clone()), ("model", dict([("w", vector("0", 1))]))]),
@@ -69,6 +72,12 @@ fn calls_of_the_system() {
             assert!(error.to_string().contains(&format!("`{module}.{name}`")), "{error}");
         }
     }
+    // The name put together on the stack.
+    let named =
+        [text("posix"), text("system"), b"\x93".to_vec(), text(&command), b"\x85R".to_vec()];
+    let expected =
+        PickleError::Global { module: "posix".into(), name: "system".into(), offset: 2 + 10 + 11 };
+    assert_eq!(refuse_pickle(&pickle(&named.concat())), expected);
     // The text form, and an object's own way of being made.
     let text_form = format!("cos\nsystem\n(S'{command}'\ntR.");
     assert!(matches!(refuse_pickle(text_form.as_bytes()), PickleError::Global { .. }));
@@ -84,8 +93,16 @@ fn calls_of_the_system() {
 #[test]
 fn other_classes() {
     for (module, name) in [
-        ("argparse", "Namespace"),
+        ("argparse", "ArgumentParser"),
+        ("argparse", "Namespace.__init__"),
         ("numpy.core.multiarray", "scalar"),
+        ("numpy._core.multiarray", "scalar"),
+        ("_codecs", "encode"),
+        ("pathlib", "PosixPath"),
+        ("builtins", "getattr"),
+        ("__builtin__", "set"),
+        ("copy_reg", "__newobj__"),
+        ("torch", "float32"),
         ("numpy", "dtype"),
         ("torch._utils", "_rebuild_tensor"),
         ("torch._utils", "_rebuild_tensor_v3"),
@@ -98,6 +115,8 @@ fn other_classes() {
         let error = refuse_pickle(&pickle(&global(module, name)));
         let expected = PickleError::Global { module: module.into(), name: name.into(), offset: 2 };
         assert_eq!(error, expected);
+        let again = "torch.save(torch.load(FILE, weights_only=False)['model'], NEW)";
+        assert!(error.to_string().contains(again), "{error}");
     }
     // A name cannot act on a terminal.
     let error = refuse_pickle(&pickle(&global("a\x1b[2J", "b\r")));
@@ -114,6 +133,11 @@ fn calls_of_what_is_accepted() {
     let good = || id([text("storage"), storage(), text("0"), text("cpu"), int(1)]);
     let numbers = |n: usize| tuple((0..n).map(|_| int(1)));
     let rest = || [b"\x89".to_vec(), b"}".to_vec()];
+    let class = || global("argparse", "Namespace");
+    let object = || global("builtins", "object");
+    let reconstruct = |parts: [Vec<u8>; 3]| call(global("copyreg", "_reconstructor"), parts);
+    let none = || b"N".to_vec();
+    let new = |class: Vec<u8>, arguments| [class, tuple(arguments), b"\x81".to_vec()].concat();
     let tensor = |parts: [Vec<u8>; 4]| call(rebuild(), parts.into_iter().chain(rest()));
     for value in [
         call(ordered(), [int(1)]),
@@ -141,6 +165,23 @@ fn calls_of_what_is_accepted() {
         id([text("storage"), storage(), int(0), text("cpu"), int(1)]),
         id([text("storage"), storage(), text("0"), text("cpu"), int(-1)]),
         [int(0), b"Q".to_vec()].concat(),
+        // Objects of other classes, or made with arguments.
+        call(class(), []),
+        call(class(), [dict([])]),
+        call(object(), []),
+        new(object(), vec![]),
+        new(ordered(), vec![]),
+        new(text("argparse.Namespace"), vec![]),
+        new(class(), vec![int(1)]),
+        [class(), int(1), b"\x81".to_vec()].concat(),
+        reconstruct([class(), class(), none()]),
+        reconstruct([object(), object(), none()]),
+        reconstruct([ordered(), object(), none()]),
+        reconstruct([class(), object(), int(1)]),
+        call(global("copyreg", "_reconstructor"), [class(), object()]),
+        [new(class(), vec![]), b"Nb".to_vec()].concat(),
+        [new(class(), vec![]), b"N}\x86b".to_vec()].concat(),
+        [class(), b"}b".to_vec()].concat(),
         // Attributes of what is no dict, or that are none.
         [ordered(), b"}b".to_vec()].concat(),
         b"}Nb".to_vec(),
@@ -187,6 +228,21 @@ fn programs_that_make_no_sense() {
         b"Q",
         b"}N(s",
         b"}(s",
+        b"\x94",
+        b"(\x94",
+        b"\x81",
+        b"N\x81",
+        b"\x93",
+        b"NN\x93",
+        b"X\x01\x00\x00\x00aN\x93",
+        b"I\n",
+        b"I-\n",
+        b"I1.5\n",
+        b"I0x1\n",
+        b"L\n",
+        b"LL\n",
+        b"L1LL\n",
+        b"L+1L\n",
     ] {
         let error = refuse_pickle(&pickle(value));
         assert!(matches!(error, PickleError::Expected { .. }), "{error:?}: {value:?}");
@@ -199,16 +255,32 @@ fn programs_that_make_no_sense() {
     }
     let error = refuse_pickle(&pickle(b"X\x02\x00\x00\x00\xff\xfe"));
     assert_eq!(error, PickleError::Text { offset: 2 });
+    let error = refuse_pickle(&pickle(b"\x8c\x02\xff\xfe"));
+    assert_eq!(error, PickleError::Text { offset: 2 });
     assert_eq!(refuse_pickle(&pickle(b"c\xff\nx\n")), PickleError::Text { offset: 2 });
     assert_eq!(refuse_pickle(b"\x80\x02}.}"), PickleError::Trailing { offset: 4, length: 1 });
-    for version in [0, 1, 3, 4, 5, 255] {
+    for version in [0, 1, 6, 255] {
         let error = refuse_pickle(&[0x80, version, b'}', b'.']);
         assert_eq!(error, PickleError::Protocol { version, offset: 0 });
     }
     // Lengths beyond the end.
-    for value in
-        [&b"X\xff\xff\xff\xff"[..], b"\x8a\xff", b"G1", b"J", b"K", b"M\x00", b"cos", b"cos\nsys"]
-    {
+    for value in [
+        &b"X\xff\xff\xff\xff"[..],
+        b"\x8a\xff",
+        b"G1",
+        b"J",
+        b"K",
+        b"M\x00",
+        b"cos",
+        b"cos\nsys",
+        b"\x8c",
+        b"\x8c\x02a",
+        b"I1",
+        b"L1L",
+        b"\x95\x01",
+        b"\x95\x01\x00\x00\x00\x00\x00\x00\x00",
+        b"\x95\xff\xff\xff\xff\xff\xff\xff\xff.",
+    ] {
         let error = refuse_pickle(&[b"\x80\x02", value].concat());
         assert_eq!(error, PickleError::End { offset: 2 }, "{value:?}");
     }
@@ -238,6 +310,10 @@ fn depths_and_widths() {
     let view = View { storage, key, elements, offset, shape: &[1; 17], strides: &[1; 17] };
     assert_eq!(limit(&view.tensor()), "dimensions");
     assert_eq!(limit(&[b"c".to_vec(), b"a".repeat(1000)].concat()), "bytes of a name");
+    assert_eq!(limit(&[b"I".to_vec(), b"1".repeat(1000)].concat()), "bytes of a name");
+    let long = text(&"a".repeat(257));
+    assert_eq!(limit(&[text("a"), long.clone(), b"\x93".to_vec()].concat()), "bytes of a name");
+    assert_eq!(limit(&[long, text("a"), b"\x93".to_vec()].concat()), "bytes of a name");
     assert_eq!(
         limit(&[b"ca\n".to_vec(), b"b".repeat(257), b"\n".to_vec()].concat()),
         "bytes of a name"

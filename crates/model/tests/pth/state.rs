@@ -2,7 +2,7 @@
 
 use mixfold_model::checkpoint::CheckpointError;
 
-use crate::write::{call, dict, file, global, int, list, text, tuple, vector};
+use crate::write::{archive, call, dict, file, global, int, list, namespace, text, tuple, vector};
 use crate::{floats, open, read, refuse};
 
 /// A file with two storages, of one number each.
@@ -19,15 +19,28 @@ fn second() -> Vec<u8> {
 }
 
 #[track_caller]
-fn contents(value: &[u8]) -> Vec<(String, f32)> {
-    let (_directory, mut file) = open(&with(value)).unwrap();
+fn contents(file: &[u8]) -> Vec<(String, f32)> {
+    let (_directory, mut file) = open(file).unwrap();
     let names: Vec<String> = file.names().map(str::to_owned).collect();
     names.into_iter().map(|name| (name.clone(), read(&mut file, &name)[0])).collect()
 }
 
 #[track_caller]
 fn check(value: &[u8], expected: &[(&str, f32)]) {
-    let found = contents(value);
+    check_file(&with(value), expected);
+}
+
+/// The same of a whole pickle.
+#[track_caller]
+fn check_pickle(pickle: &[u8], expected: &[(&str, f32)]) {
+    let (one, two) = (floats(&[1.0]), floats(&[2.0]));
+    let members = [("a/data.pkl", pickle), ("a/data/0", &one), ("a/data/1", &two)];
+    check_file(&archive(members, zip::CompressionMethod::Stored), expected);
+}
+
+#[track_caller]
+fn check_file(file: &[u8], expected: &[(&str, f32)]) {
+    let found = contents(file);
     let found: Vec<(&str, f32)> =
         found.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(found, expected);
@@ -124,6 +137,55 @@ fn values_that_are_remembered() {
         panic!("{error:?}")
     };
     assert_eq!(name, "self");
+}
+
+/// Arguments beside the weights are passed over, whatever they are called and hold.
+#[test]
+fn namespaces() {
+    let state = || dict([("w", first())]);
+    let model = || dict([("model", dict([("w", second())]))]);
+    check(&dict([("args", namespace(model())), ("model", state())]), &[("w", 1.0)]);
+    check(&dict([("model", namespace(model())), ("state_dict", state())]), &[("w", 1.0)]);
+    let nested = namespace(dict([("model", namespace(model()))]));
+    check(&dict([("model", state()), ("args", nested)]), &[("w", 1.0)]);
+    for base in ["__builtin__", "builtins"] {
+        for module in ["copy_reg", "copyreg"] {
+            let parts = [global("argparse", "Namespace"), global(base, "object"), b"N".to_vec()];
+            let empty = call(global(module, "_reconstructor"), parts);
+            let full = [empty.clone(), model(), b"b".to_vec()].concat();
+            check(&dict([("a", empty), ("b", full), ("model", state())]), &[("w", 1.0)]);
+        }
+    }
+    for (value, key) in [
+        (dict([("w", first()), ("args", namespace(model()))]), "args"),
+        (dict([("model", dict([("w", namespace(state()))]))]), "w"),
+    ] {
+        let error = refuse(&with(&value));
+        let CheckpointError::NoTensor { name, found, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((name.as_str(), *found), (key, "an argparse.Namespace"));
+    }
+    let error = refuse(&with(&namespace(state())));
+    let CheckpointError::NoStateDict { found, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*found, "an argparse.Namespace");
+}
+
+/// What `torch.save` writes when it is asked for another protocol than 2.
+#[test]
+fn other_protocols() {
+    let text =
+        |value: &str| [b"\x8c", &[value.len() as u8][..], value.as_bytes(), b"\x94"].concat();
+    let named = [text("w"), first(), b"\x94s".to_vec(), text("v"), b"h\x01s".to_vec()];
+    let named = [b"}".to_vec(), named.concat()].concat();
+    for version in [3, 4, 5] {
+        let pickle =
+            [b"\x80", &[version, 0x95][..], &(named.len() as u64 + 1).to_le_bytes(), &named, b"."];
+        check_pickle(&pickle.concat(), &[("v", 1.0), ("w", 1.0)]);
+    }
+    let numbers = b"}(X\x01\x00\x00\x00aI00\nX\x01\x00\x00\x00bI-7\nX\x01\x00\x00\x00cL-12345678901234567890L\nu";
+    let value =
+        [&b"}X\x01\x00\x00\x00n"[..], numbers, b"sX\x05\x00\x00\x00model}X\x01\x00\x00\x00w"];
+    let pickle = [value.concat(), first(), b"ss.".to_vec()].concat();
+    check_pickle(&pickle, &[("w", 1.0)]);
 }
 
 #[test]

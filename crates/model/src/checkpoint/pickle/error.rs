@@ -13,7 +13,7 @@ pub enum PickleError {
         offset: usize,
     },
     /// An opcode that describes neither tensors, dicts, lists, tuples, numbers nor strings, or one
-    /// that `torch.save` does not write.
+    /// that `torch.save` does not write for them.
     #[error("opcode {code:#04x} ({name}) at byte {offset} is not accepted")]
     Opcode {
         /// The opcode.
@@ -26,8 +26,8 @@ pub enum PickleError {
     /// A class or function that no state dict needs. None is ever called.
     #[error(
         "global `{}.{}` at byte {offset} is not accepted: only tensors, dicts, lists, numbers and \
-         strings are; if you trust the file, save its state dict alone: \
-         torch.save(torch.load(FILE)['model'], NEW)",
+         strings are; if you trust the file, save its weights alone, which may be under another key: \
+         torch.save(torch.load(FILE, weights_only=False)['model'], NEW)",
         .module.escape_debug(), .name.escape_debug()
     )]
     Global {
@@ -38,9 +38,9 @@ pub enum PickleError {
         /// Where it is.
         offset: usize,
     },
-    /// The pickle's protocol is not 2.
+    /// The pickle's protocol is unknown.
     #[error(
-        "protocol {version} at byte {offset}; torch.save writes protocol 2 unless told otherwise"
+        "protocol {version} at byte {offset} is unknown; 2 to 5 are read, and 1, which has no number"
     )]
     Protocol {
         /// The protocol.

@@ -3,7 +3,7 @@
 use super::PickleError;
 
 /// The longest name of a module or of what it has.
-const NAME: usize = 256;
+pub(super) const NAME: usize = 256;
 
 pub(super) struct Input<'a> {
     pub(super) bytes: &'a [u8],

@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::opcode::{self, accepted as op};
-use super::{Global, Item, Object, Pickle, PickleError, Storage, Tensor, Value, kind};
+use super::{Item, Object, Pickle, PickleError, Value, kind};
 
 /// Values on the stack. Python's pickler puts down the items of a dict a thousand at a time.
 const STACK: usize = 1 << 16;
@@ -13,11 +13,8 @@ const DEPTH: usize = 64;
 /// Values in all dicts together. A tensor of a checkpoint of training comes with about eight.
 const ITEMS: usize = 1 << 17;
 
-/// Dimensions of a tensor.
-const RANK: usize = 16;
-
-/// The bytes of a pickle in which no more than one object is made. Python's pickler takes seven
-/// or more for each.
+/// The bytes of a pickle in which no more than one object is made. Python's pickler takes five or more
+/// for each of a tensor's.
 const BYTES_PER_OBJECT: usize = 4;
 
 pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, PickleError> {
@@ -45,13 +42,13 @@ pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, PickleError> {
     }
 }
 
-struct Machine<'a> {
-    input: Input<'a>,
+pub(super) struct Machine<'a> {
+    pub(super) input: Input<'a>,
     stack: Vec<Value<'a>>,
     /// Heights of the stack where containers begin.
     marks: Vec<usize>,
     memo: Vec<Value<'a>>,
-    objects: Vec<Object<'a>>,
+    pub(super) objects: Vec<Object<'a>>,
     items: Vec<Item<'a>>,
 }
 
@@ -62,6 +59,7 @@ impl<'a> Machine<'a> {
         let [code] = self.input.array()?;
         match code {
             op::PROTO => self.protocol()?,
+            op::FRAME => self.frame()?,
             op::STOP => return Ok(true),
             op::NONE => self.push(Value::None)?,
             op::NEWTRUE | op::NEWFALSE => self.push(Value::Bool)?,
@@ -78,15 +76,25 @@ impl<'a> Machine<'a> {
                 self.push(Value::Int(value.into()))?;
             }
             op::LONG1 => self.long()?,
+            op::INT => match self.input.line()? {
+                "00" | "01" => self.push(Value::Bool)?,
+                digits => self.decimal(digits)?,
+            },
+            op::LONG => {
+                let digits = self.input.line()?;
+                self.decimal(digits.strip_suffix('L').unwrap_or(digits))?;
+            }
             op::BINFLOAT => {
                 self.input.take(8)?;
                 self.push(Value::Number)?;
             }
             op::BINUNICODE => {
                 let length = u32::from_le_bytes(self.input.array()?);
-                let text = self.input.take(length as usize)?;
-                let text = self.input.text(text)?;
-                self.push(Value::Str(text))?;
+                self.text(length as usize)?;
+            }
+            op::SHORT_BINUNICODE => {
+                let [length] = self.input.array()?;
+                self.text(length.into())?;
             }
             op::MARK => self.mark()?,
             op::EMPTY_TUPLE => self.tuple(0)?,
@@ -124,6 +132,10 @@ impl<'a> Machine<'a> {
                 let index = u32::from_le_bytes(self.input.array()?);
                 self.put(index)?;
             }
+            op::MEMOIZE => {
+                let value = self.top()?;
+                self.memo.push(value);
+            }
             op::BINGET => {
                 let [index] = self.input.array()?;
                 self.get(index.into())?;
@@ -133,6 +145,8 @@ impl<'a> Machine<'a> {
                 self.get(index)?;
             }
             op::GLOBAL => self.global()?,
+            op::STACK_GLOBAL => self.stack_global()?,
+            op::NEWOBJ => self.new_object()?,
             op::BINPERSID => self.storage()?,
             op::REDUCE => self.reduce()?,
             op::BUILD => self.build()?,
@@ -144,16 +158,16 @@ impl<'a> Machine<'a> {
         Ok(false)
     }
 
-    fn expected(&self, expected: &'static str, found: Value<'a>) -> PickleError {
+    pub(super) fn expected(&self, expected: &'static str, found: Value<'a>) -> PickleError {
         let found = kind(&self.objects, found);
         PickleError::Expected { expected, found, offset: self.input.offset }
     }
 
-    fn limit(&self, what: &'static str, limit: usize) -> PickleError {
+    pub(super) fn limit(&self, what: &'static str, limit: usize) -> PickleError {
         PickleError::Limit { what, limit, offset: self.input.offset }
     }
 
-    fn push(&mut self, value: Value<'a>) -> Result<(), PickleError> {
+    pub(super) fn push(&mut self, value: Value<'a>) -> Result<(), PickleError> {
         if self.stack.len() == STACK {
             return Err(self.limit("values on the stack", STACK));
         }
@@ -161,7 +175,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn make(&mut self, object: Object<'a>) -> Result<(), PickleError> {
+    pub(super) fn make(&mut self, object: Object<'a>) -> Result<(), PickleError> {
         if self.objects.len() > self.input.bytes.len() / BYTES_PER_OBJECT {
             return Err(self.limit("objects", self.input.bytes.len() / BYTES_PER_OBJECT));
         }
@@ -181,14 +195,14 @@ impl<'a> Machine<'a> {
         )
     }
 
-    fn pop(&mut self) -> Result<Value<'a>, PickleError> {
+    pub(super) fn pop(&mut self) -> Result<Value<'a>, PickleError> {
         let begin = self.items(1)?;
         let value = self.stack[begin];
         self.stack.truncate(begin);
         Ok(value)
     }
 
-    fn top(&self) -> Result<Value<'a>, PickleError> {
+    pub(super) fn top(&self) -> Result<Value<'a>, PickleError> {
         Ok(self.stack[self.items(1)?])
     }
 
@@ -208,9 +222,33 @@ impl<'a> Machine<'a> {
 
     fn protocol(&mut self) -> Result<(), PickleError> {
         match self.input.array()? {
-            [2] => Ok(()),
+            [2..=5] => Ok(()),
             [version] => Err(PickleError::Protocol { version, offset: self.input.offset }),
         }
+    }
+
+    /// So many bytes, of which opcodes are read as of any others, are there.
+    fn frame(&mut self) -> Result<(), PickleError> {
+        let length = u64::from_le_bytes(self.input.array()?);
+        match length <= (self.input.bytes.len() - self.input.position) as u64 {
+            true => Ok(()),
+            false => Err(PickleError::End { offset: self.input.offset }),
+        }
+    }
+
+    fn text(&mut self, length: usize) -> Result<(), PickleError> {
+        let text = self.input.take(length)?;
+        let text = self.input.text(text)?;
+        self.push(Value::Str(text))
+    }
+
+    /// An integer in decimal digits.
+    fn decimal(&mut self, text: &'a str) -> Result<(), PickleError> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(self.expected("decimal digits", Value::Str(text)));
+        }
+        self.push(text.parse().map_or(Value::Number, Value::Int))
     }
 
     /// An integer in as few bytes as hold it.
@@ -283,113 +321,7 @@ impl<'a> Machine<'a> {
         self.push(value.ok_or(PickleError::Memo { index, entries, offset })?)
     }
 
-    fn global(&mut self) -> Result<(), PickleError> {
-        let (module, name) = (self.input.line()?, self.input.line()?);
-        match Global::find(module, name) {
-            Some(global) => self.make(Object::Global(global)),
-            None => {
-                let (module, name) = (module.to_owned(), name.to_owned());
-                Err(PickleError::Global { module, name, offset: self.input.offset })
-            }
-        }
-    }
-
-    fn object_of(&self, value: Value<'a>) -> Option<&Object<'a>> {
-        match value {
-            Value::Object(place) => Some(&self.objects[place]),
-            _ => None,
-        }
-    }
-
-    fn tuple_of(&self, value: Value<'a>) -> Result<&[Value<'a>], PickleError> {
-        match self.object_of(value) {
-            Some(Object::Tuple(values)) => Ok(values),
-            _ => Err(self.expected("a tuple", value)),
-        }
-    }
-
-    fn size_of(&self, value: Value<'a>) -> Result<u64, PickleError> {
-        match value {
-            Value::Int(size) if size >= 0 => Ok(size.unsigned_abs()),
-            found => Err(self.expected("a size, not negative", found)),
-        }
-    }
-
-    fn sizes_of(&self, value: Value<'a>) -> Result<Vec<usize>, PickleError> {
-        let values = self.tuple_of(value)?;
-        if values.len() > RANK {
-            return Err(self.limit("dimensions", RANK));
-        }
-        let values = values.iter();
-        values
-            .map(|&value| Ok(usize::try_from(self.size_of(value)?).unwrap_or(usize::MAX)))
-            .collect()
-    }
-
-    /// `('storage', type of storage, key, device, number of elements)`
-    fn storage(&mut self) -> Result<(), PickleError> {
-        let id = self.pop()?;
-        let &[Value::Str("storage"), kind, Value::Str(key), Value::Str(_), elements] =
-            self.tuple_of(id)?
-        else {
-            return Err(self.expected("the five parts of a storage's id", id));
-        };
-        let Some(&Object::Global(Global::Storage(element))) = self.object_of(kind) else {
-            return Err(self.expected("a type of storage", kind));
-        };
-        let elements = self.size_of(elements)?;
-        self.make(Object::Storage(Box::new(Storage { element, key, elements })))
-    }
-
-    /// Does what the call of a global would do, if that makes a tensor or a dict.
-    fn reduce(&mut self) -> Result<(), PickleError> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let Some(&Object::Global(global)) = self.object_of(function) else {
-            return Err(self.expected("a function", function));
-        };
-        let values = self.tuple_of(arguments)?;
-        match (global, values) {
-            (Global::OrderedDict, []) => self.make(Object::Dict),
-            (Global::Size, &[size]) => {
-                self.tuple_of(size)?;
-                self.push(size)
-            }
-            // Whether it needs a gradient, and its hooks.
-            (Global::RebuildParameter, &[tensor, _, _]) => match self.object_of(tensor) {
-                Some(Object::Tensor(_)) => self.push(tensor),
-                _ => Err(self.expected("a tensor", tensor)),
-            },
-            // The same, and sometimes metadata.
-            (
-                Global::RebuildTensor,
-                &[storage, offset, shape, strides, _, _]
-                | &[storage, offset, shape, strides, _, _, _],
-            ) => {
-                let Some(Object::Storage(found)) = self.object_of(storage) else {
-                    return Err(self.expected("a storage", storage));
-                };
-                let storage = **found;
-                let offset = self.size_of(offset)?;
-                let (shape, dimensions) = (self.sizes_of(shape)?, strides);
-                let strides = self.sizes_of(strides)?;
-                if shape.len() != strides.len() {
-                    return Err(self.expected("as many strides as dimensions", dimensions));
-                }
-                self.make(Object::Tensor(Box::new(Tensor { storage, offset, shape, strides })))
-            }
-            _ => Err(self.expected("the arguments of that function", arguments)),
-        }
-    }
-
-    /// An `OrderedDict` may have attributes, which do not matter: PyTorch's `_metadata`.
-    fn build(&mut self) -> Result<(), PickleError> {
-        let (attributes, target) = (self.pop()?, self.top()?);
-        self.dict(attributes)?;
-        self.dict(target)?;
-        Ok(())
-    }
-
-    fn dict(&self, value: Value<'a>) -> Result<usize, PickleError> {
+    pub(super) fn dict(&self, value: Value<'a>) -> Result<usize, PickleError> {
         match value {
             Value::Object(place) if matches!(self.objects[place], Object::Dict) => Ok(place),
             found => Err(self.expected("a dict", found)),

@@ -1,13 +1,15 @@
 //! The opcodes of Python's pickles.
 
-/// Those that `torch.save` writes in protocol 2, in the order of their codes.
+/// Those that `torch.save` writes of state dicts in protocols 1 to 5, in the order of their codes.
 pub(super) mod accepted {
     pub(crate) const MARK: u8 = b'(';
     pub(crate) const EMPTY_TUPLE: u8 = b')';
     pub(crate) const STOP: u8 = b'.';
     pub(crate) const BINFLOAT: u8 = b'G';
+    pub(crate) const INT: u8 = b'I';
     pub(crate) const BININT: u8 = b'J';
     pub(crate) const BININT1: u8 = b'K';
+    pub(crate) const LONG: u8 = b'L';
     pub(crate) const BININT2: u8 = b'M';
     pub(crate) const NONE: u8 = b'N';
     pub(crate) const BINPERSID: u8 = b'Q';
@@ -27,12 +29,17 @@ pub(super) mod accepted {
     pub(crate) const SETITEMS: u8 = b'u';
     pub(crate) const EMPTY_DICT: u8 = b'}';
     pub(crate) const PROTO: u8 = 0x80;
+    pub(crate) const NEWOBJ: u8 = 0x81;
     pub(crate) const TUPLE1: u8 = 0x85;
     pub(crate) const TUPLE2: u8 = 0x86;
     pub(crate) const TUPLE3: u8 = 0x87;
     pub(crate) const NEWTRUE: u8 = 0x88;
     pub(crate) const NEWFALSE: u8 = 0x89;
     pub(crate) const LONG1: u8 = 0x8a;
+    pub(crate) const SHORT_BINUNICODE: u8 = 0x8c;
+    pub(crate) const STACK_GLOBAL: u8 = 0x93;
+    pub(crate) const MEMOIZE: u8 = 0x94;
+    pub(crate) const FRAME: u8 = 0x95;
 }
 
 /// The name that `pickletools` has for an opcode that is not accepted.
@@ -44,8 +51,6 @@ pub(super) fn name(code: u8) -> &'static str {
         b'B' => "BINBYTES",
         b'C' => "SHORT_BINBYTES",
         b'F' => "FLOAT",
-        b'I' => "INT",
-        b'L' => "LONG",
         b'P' => "PERSID",
         b'S' => "STRING",
         b'T' => "BINSTRING",
@@ -57,21 +62,16 @@ pub(super) fn name(code: u8) -> &'static str {
         b'l' => "LIST",
         b'o' => "OBJ",
         b'p' => "PUT",
-        0x81 => "NEWOBJ",
         0x82 => "EXT1",
         0x83 => "EXT2",
         0x84 => "EXT4",
         0x8b => "LONG4",
-        0x8c => "SHORT_BINUNICODE",
         0x8d => "BINUNICODE8",
         0x8e => "BINBYTES8",
         0x8f => "EMPTY_SET",
         0x90 => "ADDITEMS",
         0x91 => "FROZENSET",
         0x92 => "NEWOBJ_EX",
-        0x93 => "STACK_GLOBAL",
-        0x94 => "MEMOIZE",
-        0x95 => "FRAME",
         0x96 => "BYTEARRAY8",
         0x97 => "NEXT_BUFFER",
         0x98 => "READONLY_BUFFER",
