@@ -4,7 +4,7 @@ use std::path::Path;
 use mixfold_model::{Checkpoint, registry};
 use tempfile::tempdir;
 
-use crate::{Ran, as_pth, fixture, keys, mixfold, sorted, weights};
+use crate::{Ran, fixture, keys, mixfold, pth, sorted, weights};
 
 fn inspect(path: &Path, options: &[&str]) -> Ran {
     mixfold(["inspect", path.to_str().unwrap()].iter().chain(options))
@@ -76,7 +76,7 @@ fn files_that_do_not_fit() {
 fn a_file_of_pytorch() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("file");
-    fs::write(&path, as_pth(&weights())).unwrap();
+    fs::write(&path, pth::of_training(&weights())).unwrap();
     let [found, expected] = [&path, &weights()].map(|path| inspect(path, &["--json"]).json());
     assert_eq!((&found["format"], &expected["format"]), (&"pth".into(), &"safetensors".into()));
     assert_eq!(found["model"]["name"], "mixer_fashion");
@@ -88,7 +88,7 @@ fn a_file_of_pytorch() {
     assert_eq!(tensors(&found), tensors(&expected));
 
     for (name, hints) in [
-        ("namespace", ["global `argparse.Namespace`", "torch.save(torch.load("]),
+        ("hostile", ["global `posix.system`", "torch.save(torch.load("]),
         ("legacy", ["before 1.6", "torch.save(torch.load("]),
     ] {
         let error = inspect(&fixture(&format!("pth/{name}.pth")), &[]).failure(1);

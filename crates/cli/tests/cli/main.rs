@@ -123,37 +123,6 @@ fn fixture(name: &str) -> PathBuf {
     crates().join("model/tests/fixtures").join(name)
 }
 
-/// The tensors of a file, as `f32`, in the way a training script saves them with PyTorch.
-fn as_pth(path: &Path) -> Vec<u8> {
-    let mut file = Checkpoint::open(path).unwrap();
-    let names: Vec<String> = file.names().map(str::to_owned).collect();
-    let (mut values, mut state) = (Vec::new(), Vec::new());
-    let mut storages: Vec<(String, Vec<u8>)> = Vec::new();
-    for (i, name) in names.iter().enumerate() {
-        file.read_f32(name, &mut values).unwrap();
-        let shape: Vec<i64> =
-            file.entry(name).unwrap().shape().iter().map(|&length| length as i64).collect();
-        let strides: Vec<i64> =
-            (1..=shape.len()).map(|axis| shape[axis..].iter().product()).collect();
-        let key = i.to_string();
-        let view = pth::View {
-            storage: "FloatStorage",
-            key: &key,
-            elements: values.len() as i64,
-            offset: 0,
-            shape: &shape,
-            strides: &strides,
-        };
-        state.push((format!("module.{name}"), view.tensor()));
-        storages.push((key, values.iter().flat_map(|value| value.to_le_bytes()).collect()));
-    }
-    let state = pth::dict(state.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())));
-    let value = pth::dict([("epoch", pth::int(3)), ("state_dict", state)]);
-    let storages: Vec<(&str, &[u8])> =
-        storages.iter().map(|(key, bytes)| (key.as_str(), &bytes[..])).collect();
-    pth::file(&value, &storages)
-}
-
 /// Loads on what the environment asks for, as the program.
 fn loader() -> Loader {
     Loader::new().context(Context::from_env().unwrap())

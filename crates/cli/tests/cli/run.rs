@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use mixfold_model::checkpoint::npy;
 use tempfile::{TempDir, tempdir};
 
-use crate::{Ran, as_pth, embedded, keys, mixfold, sorted, weights};
+use crate::{Ran, embedded, keys, mixfold, pth, sorted, weights};
 
 const LAYERS: [&str; 12] = [
     "stem",
@@ -78,7 +78,7 @@ fn logits_are_those_of_the_library_whatever_the_batch_and_the_threads() {
     let weights = weights();
     let other = tempdir().unwrap();
     let of_pytorch = other.path().join("weights.pth");
-    fs::write(&of_pytorch, as_pth(&weights)).unwrap();
+    fs::write(&of_pytorch, pth::of_training(&weights)).unwrap();
     let cases: [&[&str]; 9] = [
         &[],
         &["--batch", "1"],

@@ -29,8 +29,8 @@ pub enum CheckpointError {
         /// Its first bytes, nine at most.
         start: Vec<u8>,
     },
-    /// The bytes of a tensor were asked for as they are stored, in a file that is not safetensors.
-    #[error("{path}: tensor `{tensor}` cannot be copied as it is: the file is not safetensors")]
+    /// The bytes of a tensor were asked for as they are stored, in a file that is an archive of arrays.
+    #[error("{path}: tensor `{tensor}` cannot be copied as it is: the file is an npz")]
     Stored {
         /// The file.
         path: PathBuf,

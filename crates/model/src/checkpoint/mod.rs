@@ -7,7 +7,8 @@
 //! Nothing a file says is believed before it is checked: header lengths against the file's
 //! length, shapes against the bytes stored (products without overflow), declared sizes of
 //! compressed members against what their compressed bytes can expand to. The pickle in a `.pth` is
-//! read, never run: it can name nothing but tensors and ordered dicts, [`PickleError`] otherwise.
+//! read, never run: it can name nothing but tensors, ordered dicts and the arguments of a training
+//! script (`argparse.Namespace`, in which nothing is looked up), [`PickleError`] otherwise.
 //!
 //! ```no_run
 //! use mixfold_model::Checkpoint;
@@ -20,7 +21,9 @@
 //! ```
 
 mod decode;
+mod entry;
 mod error;
+mod format;
 pub mod npy;
 mod npz;
 mod pickle;
@@ -29,6 +32,7 @@ mod replacement;
 mod safetensors;
 mod write;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -37,7 +41,12 @@ use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
+use entry::{Location, checked_size};
+use format::Start;
+
+pub use entry::{Dtype, Entry};
 pub use error::CheckpointError;
+pub use format::Format;
 pub use pickle::PickleError;
 pub use pth::StorageError;
 pub use replacement::Replacement;
@@ -51,55 +60,6 @@ pub struct Checkpoint {
     metadata: BTreeMap<String, String>,
     source: Source,
     chunk: Vec<u8>,
-}
-
-/// The element type of a stored tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dtype {
-    /// IEEE binary16.
-    F16,
-    /// bfloat16. NumPy has no such type and stores it as two opaque bytes (`|V2`), as JAX's
-    /// checkpoints do.
-    Bf16,
-    /// IEEE binary32.
-    F32,
-    /// IEEE binary64.
-    F64,
-    /// Any other type, by the file's own name for it (PyTorch's in a `.pth`);
-    /// [`Checkpoint::read_f32`] refuses it.
-    Other(String),
-}
-
-/// What the table of contents says of one tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: u64,
-    location: Location,
-}
-
-/// The file formats that [`Checkpoint::open`] tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// The safetensors format: a JSON header, then the tensors' bytes.
-    Safetensors,
-    /// A zip archive of `.npy` arrays, as `numpy.savez` and `numpy.savez_compressed` write.
-    Npz,
-    /// A zip archive of a pickle and of storages, as `torch.save` writes: a state dict, or a dict
-    /// that has one under `model`, `state_dict` or `model_ema`, of which the first counts. Names
-    /// are without `module.` if all begin with it. Files from before PyTorch 1.6 are refused.
-    Pth,
-}
-
-/// What the first bytes of a file say of its format.
-enum Start {
-    Safetensors,
-    Zip,
-    LegacyPth,
-    Unknown,
 }
 
 /// Bytes that can be read by position.
@@ -116,16 +76,6 @@ enum Source {
     Pth(Reader),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Location {
-    /// Little-endian elements in row-major order from this byte of the file on.
-    Bytes { offset: u64 },
-    /// A member of a zip archive.
-    Member(npz::Member),
-    /// Elements in a storage.
-    View(pth::View),
-}
-
 impl Checkpoint {
     /// Opens the file and checks its table of contents. The format is told from the first bytes,
     /// and of a zip archive from the names of its members: the extension does not matter. No
@@ -136,7 +86,7 @@ impl Checkpoint {
     /// the file, a tensor whose bytes are not those of its shape and type, overlap with its
     /// neighbour or reach past the end, two tensors of one name, a compressed size that cannot
     /// hold what it claims. A `.pth` holds something else than tensors, dicts, lists, tuples,
-    /// numbers and strings, or no state dict.
+    /// numbers, strings and `argparse.Namespace`, or no state dict.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let io = |source| CheckpointError::Io { path: path.into(), source };
@@ -151,9 +101,11 @@ impl Checkpoint {
     /// As [`open`](Self::open).
     pub fn from_bytes(
         name: impl AsRef<Path>,
-        bytes: &'static [u8],
+        bytes: impl Into<Cow<'static, [u8]>>,
     ) -> Result<Self, CheckpointError> {
-        Self::from_source(name.as_ref(), Box::new(Cursor::new(bytes)), bytes.len() as u64)
+        let bytes = bytes.into();
+        let length = bytes.len() as u64;
+        Self::from_source(name.as_ref(), Box::new(Cursor::new(bytes)), length)
     }
 
     fn from_source(
@@ -279,23 +231,21 @@ impl Checkpoint {
             source,
         })
     }
-}
 
-impl Checkpoint {
-    /// Replaces the contents of `bytes` by the tensor as it is stored: little-endian, in row-major
-    /// order, of whatever type.
+    /// Replaces the contents of `bytes` by the tensor as it is stored, of whatever type: little-endian, in
+    /// row-major order.
     ///
     /// # Errors
-    /// There is no such tensor, the file is not safetensors, or its bytes cannot be read.
+    /// There is no such tensor, the file is an `.npz`, or its bytes cannot be read.
     pub fn read_bytes(&mut self, name: &str, bytes: &mut Vec<u8>) -> Result<(), CheckpointError> {
         let (path, tensor) = (self.path.clone(), name.to_owned());
         let Some(entry) = self.entries.get(name) else {
             return Err(CheckpointError::Missing { path, tensor });
         };
-        let (Source::Safetensors(file), &Location::Bytes { offset }) =
-            (&mut self.source, &entry.location)
-        else {
-            return Err(CheckpointError::Stored { path, tensor });
+        let offset = match &entry.location {
+            &Location::Bytes { offset } => offset,
+            Location::View(view) => view.offset,
+            Location::Member(_) => return Err(CheckpointError::Stored { path, tensor }),
         };
         bytes.clear();
         let (needed, elements) = (entry.bytes, entry.elements());
@@ -304,89 +254,15 @@ impl Checkpoint {
         if !reserved {
             return Err(CheckpointError::OutOfMemory { path, tensor, elements });
         }
-        let mut read = || {
-            file.seek(SeekFrom::Start(offset))?;
-            match Read::by_ref(file).take(needed).read_to_end(bytes)? as u64 {
-                found if found == needed => Ok(()),
-                _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        let read = match (&mut self.source, &entry.location) {
+            (Source::Safetensors(file), _) => file
+                .seek(SeekFrom::Start(offset))
+                .and_then(|_| decode::read_whole(file, needed, bytes)),
+            (Source::Pth(reader), Location::View(view)) => {
+                pth::read_bytes(reader, view, entry, bytes)
             }
+            _ => unreachable!("`open` gives each entry a location in its own source"),
         };
-        read().map_err(|source| CheckpointError::Read { path, tensor, offset, source })
+        read.map_err(|source| CheckpointError::Read { path, tensor, offset, source })
     }
-}
-
-impl Entry {
-    /// The element type as stored.
-    pub fn dtype(&self) -> &Dtype {
-        &self.dtype
-    }
-
-    /// The dimensions, outermost first; empty for a scalar.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The bytes that its elements take, decompressed.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// The product of the dimensions: 1 for a scalar.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-impl Start {
-    fn of(start: &[u8]) -> Self {
-        // A safetensors file starts with its header's length in eight bytes, then the header, an
-        // object. A zip archive holds a compression method in the same ninth byte, never '{'.
-        match start {
-            [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
-            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
-            _ if pth::is_legacy(start) => Self::LegacyPth,
-            _ => Self::Unknown,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Safetensors => "safetensors",
-            Self::Npz => "npz",
-            Self::Pth => "pth",
-        })
-    }
-}
-
-impl Dtype {
-    fn float(&self) -> Option<decode::Float> {
-        match self {
-            Self::F16 => Some(decode::Float::F16),
-            Self::Bf16 => Some(decode::Float::Bf16),
-            Self::F32 => Some(decode::Float::F32),
-            Self::F64 => Some(decode::Float::F64),
-            Self::Other(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::F32 => "f32",
-            Self::F64 => "f64",
-            Self::Other(name) => name,
-        })
-    }
-}
-
-/// The number of elements of `shape` and of the bytes they take, or `None` on overflow.
-fn checked_size(shape: &[usize], bits: usize) -> Option<u64> {
-    let elements = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))?;
-    let bytes = elements.checked_mul(bits)?.div_ceil(8);
-    u64::try_from(bytes).ok()
 }

@@ -226,3 +226,31 @@ pub(super) fn read(
     decode::gather(&stored, shape, strides, values);
     Ok(())
 }
+
+/// Appends the tensor's elements to `bytes` as they are, in row-major order and little-endian.
+pub(super) fn read_bytes(
+    reader: &mut Reader,
+    view: &View,
+    entry: &Entry,
+    bytes: &mut Vec<u8>,
+) -> io::Result<()> {
+    reader.seek(SeekFrom::Start(view.offset))?;
+    let size = entry.bytes().checked_div(entry.elements() as u64).unwrap_or(0) as usize;
+    match &view.strided {
+        None => decode::read_whole(reader, entry.bytes(), bytes)?,
+        Some(Strided { strides, span }) => {
+            let (length, mut stored) = (span * size, Vec::new());
+            stored.try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            decode::read_whole(reader, length as u64, &mut stored)?;
+            decode::for_each_place(&entry.shape, strides, |place| {
+                bytes.extend_from_slice(&stored[place * size..][..size]);
+            });
+        }
+    }
+    // A complex number is two, each in the file's byte order.
+    let number = if entry.dtype.to_string().starts_with("complex") { size / 2 } else { size };
+    if view.big_endian && number > 1 {
+        bytes.chunks_exact_mut(number).for_each(<[u8]>::reverse);
+    }
+    Ok(())
+}

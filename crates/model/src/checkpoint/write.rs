@@ -125,7 +125,16 @@ impl Dtype {
             Dtype::Bf16 => Some(Stored::BF16),
             Dtype::F32 => Some(Stored::F32),
             Dtype::F64 => Some(Stored::F64),
-            Dtype::Other(name) => serde_json::from_value(name.as_str().into()).ok(),
+            // By PyTorch's name, or by its own.
+            Dtype::Other(name) => match name.as_str() {
+                "bool" => Some(Stored::BOOL),
+                "uint8" => Some(Stored::U8),
+                "int8" => Some(Stored::I8),
+                "int16" => Some(Stored::I16),
+                "int32" => Some(Stored::I32),
+                "int64" => Some(Stored::I64),
+                name => serde_json::from_value(name.into()).ok(),
+            },
         }
     }
 }

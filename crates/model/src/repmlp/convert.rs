@@ -27,10 +27,10 @@ pub struct Folded {
 ///
 /// Folded are the fully connected layers of the blocks, as by the official conversion: computed in
 /// `f64` and rounded once to `f32`. All other tensors and the metadata are copied as they are. One
-/// tensor at a time is in memory. The file is written beside `output` and renamed when it is whole.
+/// tensor at a time is in memory (of a `.pth`, a second time if its elements do not follow one another). The file is written beside `output` and renamed when it is whole.
 ///
 /// # Errors
-/// If the model is unknown or has one form only, if the file cannot be read, is not safetensors, is in
+/// If the model is unknown or has one form only, if the file cannot be read, is an `.npz`, is in
 /// deploy form already or is not of this model, or if the output cannot be written. Nothing is left of
 /// the output then.
 pub fn fold_file(
@@ -57,7 +57,7 @@ pub fn fold_config(
     let bytes_before = file.entries().map(|(_, entry)| entry.bytes()).sum();
     let (path, format) = (file.path().to_owned(), file.format());
     let mut weights = train_form(&mut file, model, config)?;
-    if format != Format::Safetensors {
+    if format == Format::Npz {
         let tensor = "head.weight".to_owned();
         return Err(CheckpointError::Stored { path, tensor }.into());
     }

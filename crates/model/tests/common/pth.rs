@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each suite uses its part")]
 
 use std::io::{Cursor, Write};
+use std::path::Path;
 
+use mixfold_model::checkpoint::{Checkpoint, Dtype};
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
@@ -102,4 +104,36 @@ pub(crate) fn file(value: &[u8], storages: &[(&str, &[u8])]) -> Vec<u8> {
     let storages = names.iter().zip(storages).map(|(name, (_, bytes))| (name.as_str(), *bytes));
     let members = [("archive/data.pkl", &pickle[..]), ("archive/byteorder", b"little")];
     archive(members.into_iter().chain(storages), CompressionMethod::Stored)
+}
+
+/// The tensors of a safetensors file in the way a training script saves them with PyTorch: beside other
+/// things, as those of a parallel model.
+pub(crate) fn of_training(path: &Path) -> Vec<u8> {
+    let mut file = Checkpoint::open(path).unwrap();
+    let names: Vec<String> = file.names().map(str::to_owned).collect();
+    let (mut state, mut storages) = (Vec::new(), Vec::new());
+    for (i, name) in names.into_iter().enumerate() {
+        let mut bytes = Vec::new();
+        file.read_bytes(&name, &mut bytes).unwrap();
+        let entry = file.entry(&name).unwrap();
+        let storage = match entry.dtype() {
+            Dtype::F32 => "FloatStorage",
+            Dtype::Other(name) if name == "I64" => "LongStorage",
+            other => panic!("{other}"),
+        };
+        let shape: Vec<i64> = entry.shape().iter().map(|&length| length as i64).collect();
+        let strides: Vec<i64> =
+            (1..=shape.len()).map(|axis| shape[axis..].iter().product()).collect();
+        let (key, elements) = (i.to_string(), entry.elements() as i64);
+        let (key, shape, strides) = (&*key, &*shape, &*strides);
+        let view = View { storage, key, elements, offset: 0, shape, strides };
+        state.push((format!("module.{name}"), view.tensor()));
+        storages.push((key.to_owned(), bytes));
+    }
+    let state = dict(state.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())));
+    let arguments = namespace(dict([("model", text("repmlp")), ("lr", int(1))]));
+    let value = dict([("epoch", int(3)), ("args", arguments), ("state_dict", state)]);
+    let storages: Vec<(&str, &[u8])> =
+        storages.iter().map(|(key, bytes)| (key.as_str(), &bytes[..])).collect();
+    self::file(&value, &storages)
 }

@@ -59,6 +59,9 @@ fn byte_orders() {
     {
         let (_directory, mut file) = open(&build(order, storage)).unwrap();
         assert_eq!(read(&mut file, "w"), [1.5, -2.0], "{order:?}");
+        let mut bytes = Vec::new();
+        file.read_bytes("w", &mut bytes).unwrap();
+        assert_eq!(bytes, straight, "{order:?}");
     }
     for order in [&b""[..], b"middle", b"little\n"] {
         let error = refuse(&build(Some(order), &straight));

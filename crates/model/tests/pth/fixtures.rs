@@ -126,8 +126,43 @@ fn every_type() {
     assert_eq!(file.entry("empty").unwrap().shape(), [0, 3]);
     assert!(read(&mut file, "empty").is_empty());
     assert_eq!(read(&mut file, "scalar"), [-1.25]);
-    let error = file.read_bytes("float32", &mut Vec::new()).unwrap_err();
-    assert!(matches!(error, CheckpointError::Stored { .. }), "{error:?}");
+}
+
+/// The bytes of a tensor as they are, of any type, whatever the order in the storage.
+#[test]
+fn bytes_as_stored() {
+    let mut file = Checkpoint::open(fixture("pth/types.pth")).unwrap();
+    let mut bytes = Vec::new();
+    for (name, one) in [
+        ("float16", &[0, 0x3c][..]),
+        ("bfloat16", &[0x80, 0x3f]),
+        ("float32", &[0, 0, 0x80, 0x3f]),
+        ("float64", &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f]),
+        ("bool", &[1]),
+        ("int8", &[1]),
+        ("int16", &[1, 0]),
+        ("int32", &[1, 0, 0, 0]),
+        ("int64", &[1, 0, 0, 0, 0, 0, 0, 0]),
+        ("complex64", &[0, 0, 0x80, 0x3f, 0, 0, 0, 0]),
+    ] {
+        file.read_bytes(name, &mut bytes).unwrap();
+        let zero = vec![0; one.len()];
+        assert_eq!(bytes, [&zero[..], one, &zero, one].concat(), "{name}");
+    }
+    file.read_bytes("empty", &mut bytes).unwrap();
+    assert!(bytes.is_empty());
+
+    let mut twin = Checkpoint::open(fixture(TWIN)).unwrap();
+    let names: Vec<String> = twin.names().map(str::to_owned).collect();
+    let mut expected = Vec::new();
+    for name in ["bare", "views"] {
+        let mut file = Checkpoint::open(fixture(&format!("pth/{name}.pth"))).unwrap();
+        for tensor in &names {
+            file.read_bytes(tensor, &mut bytes).unwrap();
+            twin.read_bytes(tensor, &mut expected).unwrap();
+            assert_eq!(bytes, expected, "{name}: {tensor}");
+        }
+    }
 }
 
 #[test]
