@@ -20,7 +20,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
-    /// GELU to compute [default: erf for timm's weights, tanh for Flax's]
+    /// GELU to compute [default: what the weights' metadata say, else erf for timm's names, tanh for
+    /// Flax's]
     #[arg(long, value_name = "WHICH")]
     gelu: Option<GeluArg>,
 

@@ -10,16 +10,7 @@ use crate::config::Form;
 use crate::loader::Loader;
 use crate::network::{Layer, Network, Phase};
 use crate::preprocess::{Preprocess, TimmConfig};
-use crate::{ModelError, Plan, labels, registry};
-
-/// Which GELU a model computes. They differ by up to 4.7e-4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gelu {
-    /// ½·x·(1 + erf(x/√2)), as timm runs every Mixer.
-    Erf,
-    /// The tanh approximation, as the official Flax models were trained.
-    Tanh,
-}
+use crate::{Gelu, ModelError, Plan, labels, registry};
 
 /// A model with its weights packed, ready for any number of threads to use.
 #[derive(Debug)]

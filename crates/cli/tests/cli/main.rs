@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mixfold_gemm::Context;
-use mixfold_model::{Checkpoint, Form, Loader, Model};
+use mixfold_model::{Form, Loader, Model};
 use serde_json::Value;
 
 /// What a run of the program left.

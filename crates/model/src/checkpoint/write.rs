@@ -119,7 +119,7 @@ fn size(path: &Path, name: &str, dtype: &Dtype, shape: &[usize]) -> Result<u64, 
 
 impl Dtype {
     /// The same type in safetensors, if it has it.
-    fn stored(&self) -> Option<Stored> {
+    pub(crate) fn stored(&self) -> Option<Stored> {
         match self {
             Dtype::F16 => Some(Stored::F16),
             Dtype::Bf16 => Some(Stored::BF16),

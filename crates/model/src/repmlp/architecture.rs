@@ -64,6 +64,10 @@ impl Architecture for RepMlpNetConfig {
         Kind { names: Names::Usual, form, classes }
     }
 
+    fn pieces(&self, _: Names, module: &str) -> Vec<String> {
+        vec![module.to_owned()]
+    }
+
     fn specs(&self, kind: Kind) -> Vec<Spec> {
         names::specs(self, kind.classes, kind.form)
     }

@@ -117,6 +117,7 @@ pub(crate) fn of_training(path: &Path) -> Vec<u8> {
         file.read_bytes(&name, &mut bytes).unwrap();
         let entry = file.entry(&name).unwrap();
         let storage = match entry.dtype() {
+            Dtype::F16 => "HalfStorage",
             Dtype::F32 => "FloatStorage",
             Dtype::Other(name) if name == "I64" => "LongStorage",
             other => panic!("{other}"),
