@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mixfold_simd::env;
 
-use commands::{bench, classify, compare, demo, eval, fold, inspect, models, run};
+use commands::{bench, classify, compare, convert, demo, eval, fold, inspect, models, run};
 use error::{CliError, Outcome};
 use output::Output;
 
@@ -46,6 +46,7 @@ enum Command {
     Eval(eval::Args),
     Run(run::Args),
     Fold(fold::Args),
+    Convert(convert::Args),
     Inspect(inspect::Args),
     Models(models::Args),
     Bench(bench::Args),
@@ -84,6 +85,7 @@ fn execute(command: &Command, out: &mut Output) -> Result<Outcome, CliError> {
         Command::Eval(args) => eval::run(args, out),
         Command::Run(args) => run::run(args, out),
         Command::Fold(args) => fold::run(args, out),
+        Command::Convert(args) => convert::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Models(args) => models::run(args, out),
         Command::Bench(args) => bench::run(args, out),

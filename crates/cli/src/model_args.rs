@@ -15,12 +15,13 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
-    /// Weights: safetensors with timm's names (RepMLPNet, RepMLP and its ResNet-50, FF-only: the official
-    /// ones; ResMLP: either), or npz with the official Flax names of a Mixer or ViT
+    /// Weights: safetensors or a PyTorch state dict with timm's names (RepMLPNet, RepMLP and its ResNet-50,
+    /// FF-only: the official ones; ResMLP: either), or npz with the official Flax names of a Mixer or ViT
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 
-    /// GELU to compute [default: erf for timm's weights, tanh for Flax's]
+    /// GELU to compute [default: what the weights' metadata say, else erf for timm's names, tanh for
+    /// Flax's]
     #[arg(long, value_name = "WHICH")]
     gelu: Option<GeluArg>,
 

@@ -3,6 +3,7 @@
 use mixfold_gemm::Activation;
 use mixfold_simd::Isa;
 
+use crate::ModelError;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, Form};
 use crate::families::{
@@ -16,7 +17,6 @@ use crate::resnet;
 use crate::sizes::sum;
 use crate::tokens::{self, Found, Names, TokenFamily, TokenNet};
 use crate::weights::{Spec, Weights, check_blocks, compare};
-use crate::{Gelu, ModelError};
 
 /// What weights tell of themselves.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +34,6 @@ pub(crate) struct Kind {
 pub(crate) struct Stored<'a> {
     pub weights: Weights<'a>,
     pub kind: Kind,
-}
-
-impl Stored<'_> {
-    /// The GELU that goes with the names.
-    pub(crate) fn gelu(&self) -> Gelu {
-        match self.kind.names {
-            Names::Flax | Names::LegacyFlax => Gelu::Tanh,
-            Names::Usual | Names::Facebook => Gelu::Erf,
-        }
-    }
 }
 
 /// The sizes of a model, and what its family makes of them.
@@ -72,6 +62,11 @@ pub(crate) trait Architecture {
     fn kind(&self, file: &Checkpoint) -> Kind;
     /// All tensors of such weights.
     fn specs(&self, kind: Kind) -> Vec<Spec>;
+
+    /// The modules of a file with these names that stand, one below the other, for one of the usual names.
+    fn pieces(&self, _names: Names, module: &str) -> Vec<String> {
+        vec![module.to_owned()]
+    }
 
     /// The weights in a file: all tensors of the configuration, with a head of any size.
     fn find<'a>(&self, file: &'a mut Checkpoint, model: &str) -> Result<Stored<'a>, ModelError> {
@@ -216,6 +211,10 @@ impl<F: TokenFamily> Architecture for F {
         let head = file.entry(&F::file_name(names, "head.bias").0);
         let classes = head.map_or(1000, |head| head.elements());
         Kind { names, form: Form::Deploy, classes }
+    }
+
+    fn pieces(&self, names: Names, module: &str) -> Vec<String> {
+        F::pieces(names, module)
     }
 
     fn specs(&self, kind: Kind) -> Vec<Spec> {

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::checkpoint::Dtype;
 use crate::labels::LabelsError;
 use crate::preprocess::{ConfigError, PreprocessError};
-use crate::{Checkpoint, CheckpointError, registry};
+use crate::{Checkpoint, CheckpointError, Gelu, registry};
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, Error)]
@@ -45,6 +45,17 @@ pub enum ModelError {
         model: String,
         /// All differences.
         mismatch: Box<Mismatch>,
+    },
+    /// The metadata of a file says a GELU that is unknown.
+    #[error(
+        "{path}: its metadata says `{key}` = `{found}`; known are `erf` and `tanh`",
+        key = Gelu::METADATA
+    )]
+    Gelu {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
     },
     /// The weights have another number of classes than the configuration beside them.
     #[error("{path}: the head has {found} classes, config.json beside it says {expected}")]

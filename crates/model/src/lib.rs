@@ -28,10 +28,12 @@
 mod architecture;
 pub mod checkpoint;
 mod config;
+pub mod conversion;
 mod embedded;
 mod error;
 mod families;
 pub mod folding;
+mod gelu;
 pub mod labels;
 mod loader;
 mod logits;
@@ -55,10 +57,11 @@ pub use families::{
     AttentionOnlyConfig, FfOnlyConfig, GMixerConfig, GmlpConfig, MixerConfig, ResMlpConfig,
     VitConfig,
 };
+pub use gelu::Gelu;
 pub use labels::LabelsError;
 pub use loader::{Loader, detect, form};
 pub use logits::{Logits, top};
-pub use model::{Gelu, Model};
+pub use model::Model;
 pub use network::{Layer, Phase};
 pub use plan::Plan;
 pub use preprocess::{Images, Preprocess, PreprocessError};

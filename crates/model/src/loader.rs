@@ -28,8 +28,9 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// The fastest instruction set of the CPU, all threads, and the GELU that goes with the names in
-    /// the checkpoint: exact for timm's, tanh for Flax's.
+    /// The fastest instruction set of the CPU, all threads, and the GELU that the metadata of the
+    /// checkpoint says ([`Gelu::METADATA`]), or else the one that goes with its names: exact for timm's,
+    /// tanh for Flax's.
     pub fn new() -> Self {
         Loader::default()
     }
@@ -173,8 +174,10 @@ impl Loader {
         file: &mut Checkpoint,
     ) -> Result<Model, ModelError> {
         let architecture = config.architecture();
+        let stated = Gelu::stated(file)?;
         let stored = architecture.find(file, name)?;
-        let (usual, form) = (stored.gelu(), self.form.unwrap_or(Form::Deploy));
+        let usual = stated.unwrap_or(Gelu::usual(stored.kind.names));
+        let form = self.form.unwrap_or(Form::Deploy);
         let network = architecture.load(stored, form, self.activation(usual), self.ctx.isa())?;
         let mut model = self.model(name, network, preprocess, usual);
         model.describe(file.metadata());

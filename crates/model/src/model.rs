@@ -10,16 +10,7 @@ use crate::config::Form;
 use crate::loader::Loader;
 use crate::network::{Layer, Network, Phase};
 use crate::preprocess::{Preprocess, TimmConfig};
-use crate::{ModelError, Plan, labels, registry};
-
-/// Which GELU a model computes. They differ by up to 4.7e-4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gelu {
-    /// ½·x·(1 + erf(x/√2)), as timm runs every Mixer.
-    Erf,
-    /// The tanh approximation, as the official Flax models were trained.
-    Tanh,
-}
+use crate::{Gelu, ModelError, Plan, labels, registry};
 
 /// A model with its weights packed, ready for any number of threads to use.
 #[derive(Debug)]
@@ -35,9 +26,9 @@ pub struct Model {
 impl Model {
     /// Loads the weights of the model called `name` (see [`registry::models`](crate::registry::models)) and packs them.
     ///
-    /// The file is safetensors with timm's names or `.npz` with the official Flax names, of a RepMLPNet
-    /// or ResNet safetensors with the official names in either form; the number of classes is that of
-    /// its head.
+    /// The file is safetensors or PyTorch's `.pth` with timm's names or `.npz` with the official Flax
+    /// names, of a RepMLPNet or ResNet one of the former two with the official names in either form; the
+    /// number of classes is that of its head.
     /// The convolutions of a train form are folded in on the way, see [`Loader::form`]. timm's `config.json` in the same folder, if it is about this
     /// model, sets the preprocessing and the names of the classes.
     ///

@@ -211,6 +211,20 @@ impl<'a> Weights<'a> {
     }
 }
 
+impl Weights<'_> {
+    /// Appends a tensor to `values` in the order of elements that its shape says, whatever its layout in
+    /// the file; `buffer` is used on the way.
+    pub(crate) fn append(
+        &mut self,
+        name: &str,
+        buffer: &mut Vec<f32>,
+        values: &mut Vec<f32>,
+    ) -> Result<(), ModelError> {
+        append(self.matrix(name, buffer)?, values);
+        Ok(())
+    }
+}
+
 impl Source<'_> {
     /// Replaces the contents of `values` by the tensor at `position`, as it is stored.
     fn read(
@@ -234,4 +248,19 @@ fn positions(
 ) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..channels)
         .flat_map(move |c| (0..height).flat_map(move |y| (0..width).map(move |x| (c, y, x))))
+}
+
+/// Appends the rows of a matrix, of which either rows or columns are adjacent.
+fn append(matrix: MatRef<'_, f32>, rows: &mut Vec<f32>) {
+    let start = rows.len();
+    rows.extend((0..matrix.rows()).filter_map(|i| matrix.row(i)).flatten());
+    if rows.len() > start {
+        return;
+    }
+    rows.resize(start + matrix.rows() * matrix.cols(), 0.0);
+    for (j, column) in (0..matrix.cols()).filter_map(|j| matrix.transpose().row(j)).enumerate() {
+        for (row, &value) in rows[start..].chunks_exact_mut(matrix.cols()).zip(column) {
+            row[j] = value;
+        }
+    }
 }

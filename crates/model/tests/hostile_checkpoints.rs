@@ -226,12 +226,11 @@ fn npz_members() {
     let stored = zip::CompressionMethod::Stored;
     let good = npy_file(NPY_2X2, &[0; 16]);
 
-    // As in a PyTorch file.
-    let error = refuse(&npz(&[("archive/data.pkl", b"\x80\x02}q\x00.....")], stored));
+    let error = refuse(&npz(&[("archive/notes", b"\x80\x02}q\x00.....")], stored));
     let CheckpointError::Npy { tensor, source: HeaderError::Magic(_), .. } = &error else {
         panic!("{error:?}")
     };
-    assert_eq!(tensor, "archive/data.pkl");
+    assert_eq!(tensor, "archive/notes");
 
     let error = refuse(&npz(&[("w.npy", &good), ("w", &good)], stored));
     assert!(matches!(error, CheckpointError::Duplicate { .. }), "{error:?}");

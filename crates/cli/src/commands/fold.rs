@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
 
-    /// Weights in train form
+    /// Weights in train form: safetensors or a PyTorch state dict
     #[arg(value_name = "IN")]
     input: PathBuf,
 

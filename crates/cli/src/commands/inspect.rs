@@ -17,7 +17,7 @@ use crate::text::{self, Align};
 /// ResNet, parameters and multiply-adds for one image, and all tensors. Only the table of contents is read.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// safetensors or npz file
+    /// safetensors, npz or PyTorch file
     #[arg(value_name = "FILE")]
     file: PathBuf,
 

@@ -163,7 +163,7 @@ fn models_by_name_by_weights_and_by_both() {
         assert_eq!(classify(&path, &[way, &["--json"]].concat()).success(), expected, "{way:?}");
     }
     let error = classify(&path, &["--weights", path.to_str().unwrap()]).failure(1);
-    assert!(error.contains("neither safetensors nor npz"), "{error}");
+    assert!(error.contains("neither safetensors, npz nor PyTorch's"), "{error}");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use crate::{command, finish, mixfold, samples, weights};
 
-const COMMANDS: [&str; 9] =
-    ["classify", "eval", "run", "fold", "inspect", "models", "bench", "compare", "demo"];
+const COMMANDS: [&str; 10] =
+    ["classify", "eval", "run", "fold", "convert", "inspect", "models", "bench", "compare", "demo"];
 
 #[test]
 fn help_and_version() {
@@ -25,7 +25,7 @@ fn help_and_version() {
 
 #[test]
 fn wrong_arguments_are_told_in_one_line() {
-    let cases: [(&[&str], &str); 32] = [
+    let cases: [(&[&str], &str); 35] = [
         (&["nonsense"], "nonsense"),
         (&["classify"], "<IMAGE>"),
         (&["classify", "x.png", "--tops", "1"], "--top"),
@@ -46,6 +46,9 @@ fn wrong_arguments_are_told_in_one_line() {
         (&["fold", "in"], "<OUT.safetensors>"),
         (&["fold", "in", "out", "--model", "repmlpnet_x"], "repmlpnet_b256"),
         (&["fold", "in", "out", "--form", "train"], "--form"),
+        (&["convert", "in"], "<OUT.safetensors>"),
+        (&["convert", "in", "out", "--model", "mixer_x"], "mixer_b16_224"),
+        (&["convert", "in", "out", "--gelu", "tanh"], "--gelu"),
         (&["demo", "--threads", "0"], "--threads"),
         (&["compare"], "--models"),
         (&["compare", "--models", "mixer_fashion,mixer_x"], "unknown model `mixer_x`"),
@@ -75,7 +78,7 @@ fn wrong_arguments_are_told_in_one_line() {
 
 #[test]
 fn files_that_are_not_there_are_named() {
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 12] = [
         &["classify", "absent"],
         &["classify", "x.png", "--weights", "absent"],
         &["classify", "x.png", "--labels", "absent"],
@@ -85,6 +88,8 @@ fn files_that_are_not_there_are_named() {
         &["bench", "--weights", "absent"],
         &["compare", "--models", "mixer_fashion", "--weights", "mixer_fashion=absent"],
         &["fold", "absent", "out"],
+        &["convert", "absent", "out"],
+        &["convert", "absent", "out", "--model", "mixer_b16_224"],
         &["fold", "absent", "out", "--model", "repmlpnet_b256", "--report"],
     ];
     for args in cases {

@@ -4,7 +4,7 @@ use std::path::Path;
 use mixfold_model::{Checkpoint, registry};
 use tempfile::tempdir;
 
-use crate::{Ran, fixture, keys, mixfold, sorted, weights};
+use crate::{Ran, fixture, keys, mixfold, pth, sorted, weights};
 
 fn inspect(path: &Path, options: &[&str]) -> Ran {
     mixfold(["inspect", path.to_str().unwrap()].iter().chain(options))
@@ -59,6 +59,8 @@ fn files_that_do_not_fit() {
         ("timm_mixer_small.safetensors", "safetensors", "2 blocks of 32 channels"),
         ("flax_mixer_tiny.npz", "npz", "24 patches are no square image"),
         ("arrays.npz", "npz", "not named like those of any family"),
+        ("pth/wrapped.pth", "pth", "2 blocks of 12 channels"),
+        ("pth/types.pth", "pth", "not named like those of any family"),
     ] {
         let json = inspect(&fixture(name), &["--json"]).json();
         assert_eq!(keys(&json), sorted(KEYS));
@@ -71,12 +73,36 @@ fn files_that_do_not_fit() {
 }
 
 #[test]
+fn a_file_of_pytorch() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, pth::of_training(&weights())).unwrap();
+    let [found, expected] = [&path, &weights()].map(|path| inspect(path, &["--json"]).json());
+    assert_eq!((&found["format"], &expected["format"]), (&"pth".into(), &"safetensors".into()));
+    assert_eq!(found["model"]["name"], "mixer_fashion");
+    assert_eq!(found["model"], expected["model"]);
+    let tensors = |json: &serde_json::Value| -> Vec<_> {
+        let tensors = json["tensors"].as_array().unwrap().iter();
+        tensors.map(|tensor| (tensor["name"].clone(), tensor["shape"].clone())).collect()
+    };
+    assert_eq!(tensors(&found), tensors(&expected));
+
+    for (name, hints) in [
+        ("hostile", ["global `posix.system`", "torch.save(torch.load("]),
+        ("legacy", ["before 1.6", "torch.save(torch.load("]),
+    ] {
+        let error = inspect(&fixture(&format!("pth/{name}.pth")), &[]).failure(1);
+        assert!(hints.iter().all(|hint| error.contains(hint)), "{error}");
+    }
+}
+
+#[test]
 fn files_of_no_kind() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("file");
     for (bytes, hint) in [
-        (&b""[..], "neither safetensors nor npz"),
-        (b"some text of no meaning", "neither safetensors nor npz"),
+        (&b""[..], "neither safetensors, npz nor PyTorch's"),
+        (b"some text of no meaning", "neither safetensors, npz nor PyTorch's"),
         (b"\xff\xff\xff\xff\xff\xff\xff\x7f{}", "the header claims"),
     ] {
         fs::write(&path, bytes).unwrap();

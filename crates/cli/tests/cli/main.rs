@@ -4,13 +4,18 @@ mod bench;
 mod classify;
 mod compare;
 mod conventions;
+mod convert;
 mod demo;
 mod eval;
 mod fold;
 mod forms;
 mod inspect;
 mod models;
+mod pytorch;
 mod run;
+
+#[path = "../../../model/tests/common/pth.rs"]
+mod pth;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

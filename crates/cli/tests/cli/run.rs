@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use mixfold_model::checkpoint::npy;
 use tempfile::{TempDir, tempdir};
 
-use crate::{Ran, embedded, keys, mixfold, sorted, weights};
+use crate::{Ran, embedded, keys, mixfold, pth, sorted, weights};
 
 const LAYERS: [&str; 12] = [
     "stem",
@@ -76,7 +76,10 @@ fn logits_are_those_of_the_library_whatever_the_batch_and_the_threads() {
     let folder = Folder::with_images(11);
     let expected = logits(11);
     let weights = weights();
-    let cases: [&[&str]; 8] = [
+    let other = tempdir().unwrap();
+    let of_pytorch = other.path().join("weights.pth");
+    fs::write(&of_pytorch, pth::of_training(&weights)).unwrap();
+    let cases: [&[&str]; 9] = [
         &[],
         &["--batch", "1"],
         &["--batch", "3"],
@@ -85,6 +88,7 @@ fn logits_are_those_of_the_library_whatever_the_batch_and_the_threads() {
         &["--threads", "3"],
         &["--model", "mixer_fashion"],
         &["--weights", weights.to_str().unwrap(), "--model", "mixer_fashion"],
+        &["--weights", of_pytorch.to_str().unwrap()],
     ];
     let bytes: Vec<_> = cases
         .iter()

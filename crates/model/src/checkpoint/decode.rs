@@ -57,6 +57,18 @@ pub(super) fn read_floats(
     Ok(())
 }
 
+/// Appends `length` bytes of `reader` to `bytes`.
+pub(super) fn read_whole(
+    reader: &mut impl Read,
+    length: u64,
+    bytes: &mut Vec<u8>,
+) -> io::Result<()> {
+    match reader.take(length).read_to_end(bytes)? as u64 {
+        found if found == length => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 fn decode<const SIZE: usize>(bytes: &[u8], values: &mut Vec<f32>, one: impl Fn([u8; SIZE]) -> f32) {
     let (elements, _) = bytes.as_chunks::<SIZE>();
     values.extend(elements.iter().map(|&element| one(element)));
@@ -70,11 +82,24 @@ pub(super) fn column_to_row_major(values: &mut Vec<f32>, shape: &[usize]) {
         strides.push(stride);
         stride *= d;
     }
+    let mut ordered = Vec::with_capacity(values.len());
+    gather(values, shape, &strides, &mut ordered);
+    *values = ordered;
+}
+
+/// Appends the elements of a tensor to `ordered`, in row-major order; a step along a dimension is one
+/// of its stride in `stored`.
+pub(super) fn gather(stored: &[f32], shape: &[usize], strides: &[usize], ordered: &mut Vec<f32>) {
+    for_each_place(shape, strides, |place| ordered.push(stored[place]));
+}
+
+/// Calls `with` for each element of a tensor, in row-major order; a step along a dimension is one of its
+/// stride.
+pub(super) fn for_each_place(shape: &[usize], strides: &[usize], mut with: impl FnMut(usize)) {
     let mut index = vec![0; shape.len()];
     let mut position = 0;
-    let mut ordered = Vec::with_capacity(values.len());
-    for _ in 0..values.len() {
-        ordered.push(values[position]);
+    for _ in 0..shape.iter().product() {
+        with(position);
         for d in (0..shape.len()).rev() {
             index[d] += 1;
             position += strides[d];
@@ -85,7 +110,6 @@ pub(super) fn column_to_row_major(values: &mut Vec<f32>, shape: &[usize]) {
             position -= strides[d] * shape[d];
         }
     }
-    *values = ordered;
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 use zip::result::ZipError;
 
-use super::Dtype;
 use super::npy::HeaderError;
+use super::{Dtype, PickleError, StorageError};
 
 /// Why a weights file could not be opened, read or written.
 #[derive(Debug, Error)]
@@ -22,15 +22,15 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The first bytes are neither those of a safetensors file nor those of a zip archive.
-    #[error("{path}: neither safetensors nor npz: the file starts with {start:02x?}")]
+    #[error("{path}: neither safetensors, npz nor PyTorch's: the file starts with {start:02x?}")]
     UnknownFormat {
         /// The file.
         path: PathBuf,
         /// Its first bytes, nine at most.
         start: Vec<u8>,
     },
-    /// The bytes of a tensor were asked for as they are stored, in a file that is not safetensors.
-    #[error("{path}: tensor `{tensor}` cannot be copied as it is: the file is not safetensors")]
+    /// The bytes of a tensor were asked for as they are stored, in a file that is an archive of arrays.
+    #[error("{path}: tensor `{tensor}` cannot be copied as it is: the file is an npz")]
     Stored {
         /// The file.
         path: PathBuf,
@@ -158,8 +158,7 @@ pub enum CheckpointError {
         /// Declared size.
         size: u64,
     },
-    /// An array does not start with a valid `.npy` header. A PyTorch `.pt` file is a zip archive
-    /// too, and ends here: it must be saved as safetensors.
+    /// An array does not start with a valid `.npy` header.
     #[error("{path}: `{tensor}` is not a .npy array: {source}")]
     Npy {
         /// The file.
@@ -168,6 +167,67 @@ pub enum CheckpointError {
         tensor: String,
         /// What is wrong with the header.
         source: HeaderError,
+    },
+    /// A PyTorch file is from before version 1.6, not a zip archive.
+    #[error(
+        "{path}: a file of PyTorch from before 1.6; write it anew with a later one: \
+         torch.save(torch.load(FILE), NEW)"
+    )]
+    LegacyPth {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A member of a PyTorch file that is no storage is missing or cannot be read.
+    #[error("{path}: archive member `{member}`: {source}")]
+    PthMember {
+        /// The file.
+        path: PathBuf,
+        /// The member's name within the archive's folder.
+        member: String,
+        /// The reason.
+        source: Box<StorageError>,
+    },
+    /// The pickle of a PyTorch file is damaged, or needs what is not accepted.
+    #[error("{path}: data.pkl: {source}")]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: PickleError,
+    },
+    /// A PyTorch file holds no dict.
+    #[error("{path}: no state dict: the file holds {found}")]
+    NoStateDict {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: &'static str,
+    },
+    /// A value of a state dict is no tensor; or the dict of a PyTorch file is no state dict, and has
+    /// none under the keys that training scripts use.
+    #[error(
+        "{path}: `{name}` is {found}, no tensor; a state dict of tensors is looked for in the file's \
+         dict, then under `model`, `state_dict` and `model_ema`"
+    )]
+    NoTensor {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        name: String,
+        /// What there is.
+        found: &'static str,
+    },
+    /// A tensor of a PyTorch file cannot be had from its storage.
+    #[error("{path}: tensor `{tensor}` in storage `{}`: {source}", .storage.escape_debug())]
+    Storage {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The storage's key: the name of a member in the archive's folder `data`.
+        storage: String,
+        /// The reason.
+        source: Box<StorageError>,
     },
     /// The file has no tensor of this name.
     #[error("{path}: no tensor `{tensor}`")]

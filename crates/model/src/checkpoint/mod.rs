@@ -1,4 +1,4 @@
-//! Weights from files: safetensors and NumPy's `.npz`, told apart by content.
+//! Weights from files: safetensors, NumPy's `.npz` and PyTorch's `.pth`, told apart by content.
 //!
 //! A file is read, not mapped: [`Checkpoint::open`] reads and checks the table of contents,
 //! [`Checkpoint::read_f32`] reads one tensor, by position, into a buffer of the caller's. Peak
@@ -6,7 +6,9 @@
 //!
 //! Nothing a file says is believed before it is checked: header lengths against the file's
 //! length, shapes against the bytes stored (products without overflow), declared sizes of
-//! compressed members against what their compressed bytes can expand to.
+//! compressed members against what their compressed bytes can expand to. The pickle in a `.pth` is
+//! read, never run: it can name nothing but tensors, ordered dicts and the arguments of a training
+//! script (`argparse.Namespace`, in which nothing is looked up), [`PickleError`] otherwise.
 //!
 //! ```no_run
 //! use mixfold_model::Checkpoint;
@@ -19,20 +21,34 @@
 //! ```
 
 mod decode;
+mod entry;
 mod error;
+mod format;
 pub mod npy;
 mod npz;
+mod pickle;
+mod pth;
 mod replacement;
 mod safetensors;
 mod write;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use zip::ZipArchive;
+
+use entry::{Location, checked_size};
+use format::Start;
+
+pub use entry::{Dtype, Entry};
 pub use error::CheckpointError;
+pub use format::Format;
+pub use pickle::PickleError;
+pub use pth::StorageError;
 pub use replacement::Replacement;
 pub use write::{Tensor, write_safetensors};
 
@@ -46,69 +62,31 @@ pub struct Checkpoint {
     chunk: Vec<u8>,
 }
 
-/// The element type of a stored tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dtype {
-    /// IEEE binary16.
-    F16,
-    /// bfloat16. NumPy has no such type and stores it as two opaque bytes (`|V2`), as JAX's
-    /// checkpoints do.
-    Bf16,
-    /// IEEE binary32.
-    F32,
-    /// IEEE binary64.
-    F64,
-    /// Any other type, by the file's own name for it; [`Checkpoint::read_f32`] refuses it.
-    Other(String),
-}
-
-/// What the table of contents says of one tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: u64,
-    location: Location,
-}
-
-/// The file formats that [`Checkpoint::open`] tells apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// The safetensors format: a JSON header, then the tensors' bytes.
-    Safetensors,
-    /// A zip archive of `.npy` arrays, as `numpy.savez` and `numpy.savez_compressed` write.
-    Npz,
-}
-
 /// Bytes that can be read by position.
 pub(crate) trait Bytes: Read + Seek + fmt::Debug + Send + Sync {}
 impl<B: Read + Seek + fmt::Debug + Send + Sync> Bytes for B {}
 
+type Reader = BufReader<Box<dyn Bytes>>;
+type Archive = ZipArchive<Reader>;
+
 #[derive(Debug)]
 enum Source {
     Safetensors(Box<dyn Bytes>),
-    Npz(npz::Archive),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Location {
-    /// Little-endian elements in row-major order from this byte of the file on.
-    Bytes { offset: u64 },
-    /// A member of a zip archive.
-    Member(npz::Member),
+    Npz(Archive),
+    Pth(Reader),
 }
 
 impl Checkpoint {
-    /// Opens the file and checks its table of contents. The format is told from the first bytes:
-    /// the extension does not matter. No tensor is read.
+    /// Opens the file and checks its table of contents. The format is told from the first bytes,
+    /// and of a zip archive from the names of its members: the extension does not matter. No
+    /// tensor is read.
     ///
     /// # Errors
-    /// The file cannot be read, is of neither format, or contradicts itself: a header longer than
+    /// The file cannot be read, is of no [`Format`], or contradicts itself: a header longer than
     /// the file, a tensor whose bytes are not those of its shape and type, overlap with its
     /// neighbour or reach past the end, two tensors of one name, a compressed size that cannot
-    /// hold what it claims.
+    /// hold what it claims. A `.pth` holds something else than tensors, dicts, lists, tuples,
+    /// numbers, strings and `argparse.Namespace`, or no state dict.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = path.as_ref();
         let io = |source| CheckpointError::Io { path: path.into(), source };
@@ -123,9 +101,11 @@ impl Checkpoint {
     /// As [`open`](Self::open).
     pub fn from_bytes(
         name: impl AsRef<Path>,
-        bytes: &'static [u8],
+        bytes: impl Into<Cow<'static, [u8]>>,
     ) -> Result<Self, CheckpointError> {
-        Self::from_source(name.as_ref(), Box::new(Cursor::new(bytes)), bytes.len() as u64)
+        let bytes = bytes.into();
+        let length = bytes.len() as u64;
+        Self::from_source(name.as_ref(), Box::new(Cursor::new(bytes)), length)
     }
 
     fn from_source(
@@ -138,16 +118,27 @@ impl Checkpoint {
         Read::by_ref(&mut file).take(9).read_to_end(&mut start).map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
 
-        let (entries, metadata, source) = match Format::of(&start) {
-            Some(Format::Safetensors) => {
+        let (entries, metadata, source) = match Start::of(&start) {
+            Start::Safetensors => {
                 let table = safetensors::read_table(&mut file, length, path)?;
                 (table.entries, table.metadata, Source::Safetensors(file))
             }
-            Some(Format::Npz) => {
-                let (archive, entries) = npz::open(file, length, path)?;
-                (entries, BTreeMap::new(), Source::Npz(archive))
+            Start::Zip => {
+                let archive = ZipArchive::new(BufReader::new(file))
+                    .map_err(|source| CheckpointError::Archive { path: path.into(), source })?;
+                let (source, entries) = if pth::is_pth(&archive) {
+                    let (reader, entries) = pth::open(archive, length, path)?;
+                    (Source::Pth(reader), entries)
+                } else {
+                    let (archive, entries) = npz::open(archive, length, path)?;
+                    (Source::Npz(archive), entries)
+                };
+                (entries, BTreeMap::new(), source)
             }
-            None => return Err(CheckpointError::UnknownFormat { path: path.into(), start }),
+            Start::LegacyPth => return Err(CheckpointError::LegacyPth { path: path.into() }),
+            Start::Unknown => {
+                return Err(CheckpointError::UnknownFormat { path: path.into(), start });
+            }
         };
         Ok(Self { path: path.into(), entries, metadata, source, chunk: Vec::new() })
     }
@@ -162,6 +153,7 @@ impl Checkpoint {
         match self.source {
             Source::Safetensors(_) => Format::Safetensors,
             Source::Npz(_) => Format::Npz,
+            Source::Pth(_) => Format::Pth,
         }
     }
 
@@ -226,6 +218,10 @@ impl Checkpoint {
                 }
                 (member.offset, read)
             }
+            (Source::Pth(reader), Location::View(view)) => {
+                let read = pth::read(reader, view, float, &entry.shape, &mut self.chunk, values);
+                (view.offset, read)
+            }
             _ => unreachable!("`open` gives each entry a location in its own source"),
         };
         result.map_err(|source| CheckpointError::Read {
@@ -235,23 +231,21 @@ impl Checkpoint {
             source,
         })
     }
-}
 
-impl Checkpoint {
-    /// Replaces the contents of `bytes` by the tensor as it is stored: little-endian, in row-major
-    /// order, of whatever type.
+    /// Replaces the contents of `bytes` by the tensor as it is stored, of whatever type: little-endian, in
+    /// row-major order.
     ///
     /// # Errors
-    /// There is no such tensor, the file is not safetensors, or its bytes cannot be read.
+    /// There is no such tensor, the file is an `.npz`, or its bytes cannot be read.
     pub fn read_bytes(&mut self, name: &str, bytes: &mut Vec<u8>) -> Result<(), CheckpointError> {
         let (path, tensor) = (self.path.clone(), name.to_owned());
         let Some(entry) = self.entries.get(name) else {
             return Err(CheckpointError::Missing { path, tensor });
         };
-        let (Source::Safetensors(file), &Location::Bytes { offset }) =
-            (&mut self.source, &entry.location)
-        else {
-            return Err(CheckpointError::Stored { path, tensor });
+        let offset = match &entry.location {
+            &Location::Bytes { offset } => offset,
+            Location::View(view) => view.offset,
+            Location::Member(_) => return Err(CheckpointError::Stored { path, tensor }),
         };
         bytes.clear();
         let (needed, elements) = (entry.bytes, entry.elements());
@@ -260,87 +254,15 @@ impl Checkpoint {
         if !reserved {
             return Err(CheckpointError::OutOfMemory { path, tensor, elements });
         }
-        let mut read = || {
-            file.seek(SeekFrom::Start(offset))?;
-            match Read::by_ref(file).take(needed).read_to_end(bytes)? as u64 {
-                found if found == needed => Ok(()),
-                _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        let read = match (&mut self.source, &entry.location) {
+            (Source::Safetensors(file), _) => file
+                .seek(SeekFrom::Start(offset))
+                .and_then(|_| decode::read_whole(file, needed, bytes)),
+            (Source::Pth(reader), Location::View(view)) => {
+                pth::read_bytes(reader, view, entry, bytes)
             }
+            _ => unreachable!("`open` gives each entry a location in its own source"),
         };
-        read().map_err(|source| CheckpointError::Read { path, tensor, offset, source })
+        read.map_err(|source| CheckpointError::Read { path, tensor, offset, source })
     }
-}
-
-impl Entry {
-    /// The element type as stored.
-    pub fn dtype(&self) -> &Dtype {
-        &self.dtype
-    }
-
-    /// The dimensions, outermost first; empty for a scalar.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The bytes that its elements take, decompressed.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// The product of the dimensions: 1 for a scalar.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-impl Format {
-    fn of(start: &[u8]) -> Option<Self> {
-        // A safetensors file starts with its header's length in eight bytes, then the header, an
-        // object. A zip archive holds a compression method in the same ninth byte, never '{'.
-        match start {
-            [_, _, _, _, _, _, _, _, b'{', ..] => Some(Self::Safetensors),
-            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Self::Npz),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Safetensors => "safetensors",
-            Self::Npz => "npz",
-        })
-    }
-}
-
-impl Dtype {
-    fn float(&self) -> Option<decode::Float> {
-        match self {
-            Self::F16 => Some(decode::Float::F16),
-            Self::Bf16 => Some(decode::Float::Bf16),
-            Self::F32 => Some(decode::Float::F32),
-            Self::F64 => Some(decode::Float::F64),
-            Self::Other(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::F32 => "f32",
-            Self::F64 => "f64",
-            Self::Other(name) => name,
-        })
-    }
-}
-
-/// The number of elements of `shape` and of the bytes they take, or `None` on overflow.
-fn checked_size(shape: &[usize], bits: usize) -> Option<u64> {
-    let elements = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))?;
-    let bytes = elements.checked_mul(bits)?.div_ceil(8);
-    u64::try_from(bytes).ok()
 }

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
-use zip::{CompressionMethod, ZipArchive};
+use zip::CompressionMethod;
 
 use super::decode::{Float, read_floats};
 use super::npy::Header;
-use super::{Bytes, CheckpointError, Entry, Location};
+use super::{Archive, CheckpointError, Entry, Location};
 
 /// Deflate's greatest expansion: 258 bytes from the two bits of a repeated match.
 const DEFLATE_EXPANSION: u64 = 1032;
-
-pub(super) type Archive = ZipArchive<BufReader<Box<dyn Bytes>>>;
 
 /// Where an array is, and how its elements are laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,14 +26,12 @@ pub(super) struct Member {
     pub(super) fortran_order: bool,
 }
 
-/// Opens the archive and reads the header of every array in it.
+/// Reads the header of every array in the archive.
 pub(super) fn open(
-    file: Box<dyn Bytes>,
+    mut archive: Archive,
     length: u64,
     path: &Path,
 ) -> Result<(Archive, BTreeMap<String, Entry>), CheckpointError> {
-    let mut archive = ZipArchive::new(BufReader::new(file))
-        .map_err(|source| CheckpointError::Archive { path: path.into(), source })?;
     let mut entries = BTreeMap::new();
     for index in 0..archive.len() {
         let (tensor, entry) = read_entry(&mut archive, index, length, path)?;

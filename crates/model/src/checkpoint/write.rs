@@ -119,13 +119,22 @@ fn size(path: &Path, name: &str, dtype: &Dtype, shape: &[usize]) -> Result<u64, 
 
 impl Dtype {
     /// The same type in safetensors, if it has it.
-    fn stored(&self) -> Option<Stored> {
+    pub(crate) fn stored(&self) -> Option<Stored> {
         match self {
             Dtype::F16 => Some(Stored::F16),
             Dtype::Bf16 => Some(Stored::BF16),
             Dtype::F32 => Some(Stored::F32),
             Dtype::F64 => Some(Stored::F64),
-            Dtype::Other(name) => serde_json::from_value(name.as_str().into()).ok(),
+            // By PyTorch's name, or by its own.
+            Dtype::Other(name) => match name.as_str() {
+                "bool" => Some(Stored::BOOL),
+                "uint8" => Some(Stored::U8),
+                "int8" => Some(Stored::I8),
+                "int16" => Some(Stored::I16),
+                "int32" => Some(Stored::I32),
+                "int64" => Some(Stored::I64),
+                name => serde_json::from_value(name.into()).ok(),
+            },
         }
     }
 }

@@ -116,6 +116,10 @@ impl TokenFamily for VitConfig {
         vit_names::stored(names, name, [self.trunk.channels, self.heads, width])
     }
 
+    fn pieces(names: Names, module: &str) -> Vec<String> {
+        vit_names::pieces(names, module)
+    }
+
     fn ends(&self, list: &mut Tensors) {
         let channels = self.trunk.channels;
         list.tensor("cls_token", &[1, 1, channels]);
@@ -128,15 +132,10 @@ impl TokenFamily for VitConfig {
     fn block_tensors(&self, block: &str, list: &mut Tensors) {
         let channels = self.trunk.channels;
         list.layer(format!("{block}.norm1"), &[channels]);
-        match list.names() {
-            Names::Flax => {
-                for part in vit_names::QKV {
-                    list.layer(format!("{block}.attn.{part}"), &[channels, channels]);
-                }
-            }
-            _ => {
-                list.layer(format!("{block}.attn.qkv"), &[channels.saturating_mul(3), channels]);
-            }
+        let qkv = Self::pieces(list.names(), &format!("{block}.attn.qkv"));
+        let rows = channels.saturating_mul(3 / qkv.len());
+        for module in qkv {
+            list.layer(module, &[rows, channels]);
         }
         list.layer(format!("{block}.attn.proj"), &[channels, channels])
             .layer(format!("{block}.norm2"), &[channels])
@@ -179,10 +178,7 @@ impl TokenFamily for VitConfig {
     fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
         let (block, gelu, isa) = (format!("blocks.{number}"), read.gelu, read.isa);
         let norm1 = read.layer_norm(&format!("{block}.norm1"), Norm::layer_axis)?;
-        let modules: Vec<_> = match read.names {
-            Names::Flax => vit_names::QKV.iter().map(|p| format!("{block}.attn.{p}")).collect(),
-            _ => vec![format!("{block}.attn.qkv")],
-        };
+        let modules = Self::pieces(read.names, &format!("{block}.attn.qkv"));
         let (channels, last) = (self.trunk.channels, number + 1 == self.trunk.depth);
         // In the last block the queries are apart from keys and values.
         let (queries, rest) = read.stacked(&modules, |weight, bias| {

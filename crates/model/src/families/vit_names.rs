@@ -4,7 +4,7 @@ use crate::tokens::Names;
 use crate::weights::Layout;
 
 /// What the usual names have in one matrix, one below the other.
-pub(super) const QKV: [&str; 3] = ["query", "key", "value"];
+const QKV: [&str; 3] = ["query", "key", "value"];
 
 /// Modules under their usual name and Flax's, before and behind the blocks.
 const ENDS: [[&str; 2]; 3] =
@@ -51,6 +51,16 @@ pub(super) fn file_name(names: Names, name: &str) -> (String, Layout) {
         _ => ("kernel", Layout::Transposed),
     };
     (format!("{prefix}{path}/{parameter}"), layout)
+}
+
+/// The modules of a file that the usual names have as one.
+pub(super) fn pieces(names: Names, module: &str) -> Vec<String> {
+    match (names, module.strip_suffix(".qkv")) {
+        (Names::Flax, Some(attention)) => {
+            QKV.iter().map(|part| format!("{attention}.{part}")).collect()
+        }
+        _ => vec![module.to_owned()],
+    }
 }
 
 /// The shape in which a file has a tensor that is split in heads.

@@ -28,10 +28,10 @@ pub struct Folded {
 /// Folded is what the official conversion folds: of a RepMLPNet, the fully connected layers of its
 /// blocks; of a ResNet, those of its RepMLPs and every convolution. It is computed in `f64` and rounded
 /// once to `f32`. All other tensors and the metadata are copied as they are. One layer at a time is in
-/// memory. The file is written beside `output` and renamed when it is whole.
+/// memory (of a `.pth`, a second time if its elements do not follow one another). The file is written beside `output` and renamed when it is whole.
 ///
 /// # Errors
-/// If the model is unknown or has one form only, if the file cannot be read, is not safetensors, is in
+/// If the model is unknown or has one form only, if the file cannot be read, is an `.npz`, is in
 /// deploy form already or is not of this model, or if the output cannot be written. Nothing is left of
 /// the output then.
 pub fn fold_file(
@@ -64,7 +64,7 @@ fn fold(model: &str, config: &Config, input: &Path, output: &Path) -> Result<Fol
     let (path, format) = (file.path().to_owned(), file.format());
     let Stored { mut weights, kind } = train_form(&mut file, model, config)?;
     let specs = config.architecture().specs(Kind { form: Form::Deploy, ..kind });
-    if let (true, Some(spec)) = (format != Format::Safetensors, specs.first()) {
+    if let (Format::Npz, Some(spec)) = (format, specs.first()) {
         return Err(CheckpointError::Stored { path, tensor: spec.name.clone() }.into());
     }
     let is_folded = |name: &str| folding.is_folded(module(name));

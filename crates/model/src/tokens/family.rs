@@ -90,6 +90,12 @@ pub(crate) trait TokenFamily:
         None
     }
 
+    /// The modules that stand, one below the other, for this module of the usual names in a file with
+    /// these names: itself, unless such files have a matrix in pieces.
+    fn pieces(_names: Names, module: &str) -> Vec<String> {
+        vec![module.to_owned()]
+    }
+
     /// The tensors before and behind the blocks, but those of stem and heads: a last layer norm.
     fn ends(&self, list: &mut Tensors) {
         list.layer("norm", &[self.trunk().channels]);

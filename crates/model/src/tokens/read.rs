@@ -109,8 +109,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         for module in modules {
             self.weights.vector(&format!("{module}.bias"), values)?;
             biases.extend_from_slice(values);
-            let matrix = self.weights.matrix(&format!("{module}.weight"), part)?;
-            append(matrix, stack);
+            self.weights.append(&format!("{module}.weight"), part, stack)?;
         }
         let cols = stack.len().checked_div(biases.len()).unwrap_or(0);
         Ok(with(MatRef::row_major(stack, biases.len(), cols)?, biases)?)
@@ -137,20 +136,5 @@ impl<'a, 'b> Reader<'a, 'b> {
         let weight = self.weights.matrix(&format!("{module}.weight"), weight)?;
         let patch = (trunk.patch, trunk.patch);
         Ok(PatchEmbed::pack(self.isa, weight, bias, trunk.image_channels, patch)?)
-    }
-}
-
-/// Appends the rows of a matrix, of which either rows or columns are adjacent.
-fn append(matrix: MatRef<'_, f32>, rows: &mut Vec<f32>) {
-    let start = rows.len();
-    rows.extend((0..matrix.rows()).filter_map(|i| matrix.row(i)).flatten());
-    if rows.len() > start {
-        return;
-    }
-    rows.resize(start + matrix.rows() * matrix.cols(), 0.0);
-    for (j, column) in (0..matrix.cols()).filter_map(|j| matrix.transpose().row(j)).enumerate() {
-        for (row, &value) in rows[start..].chunks_exact_mut(matrix.cols()).zip(column) {
-            row[j] = value;
-        }
     }
 }

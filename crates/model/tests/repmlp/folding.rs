@@ -1,5 +1,6 @@
 //! From train form to deploy form in files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -140,6 +141,31 @@ fn refused() {
     assert!(matches!(found, ModelError::Checkpoint(CheckpointError::Io { .. })), "{found}");
     assert_eq!(fs::read(&output).unwrap(), b"as it was");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+/// The same bytes come of a file that PyTorch wrote, but for the metadata, which it has none of.
+#[test]
+fn a_state_dict_of_pytorch() {
+    let directory = tempfile::tempdir().unwrap();
+    let [train, input, expected, output] =
+        ["train", "train.pth", "expected", "deploy"].map(|name| directory.path().join(name));
+    let mut file = Checkpoint::open(fixture(TRAIN)).unwrap();
+    let mut tensors = table(&file);
+    tensors.retain(|(name, ..)| !name.ends_with("num_batches_tracked"));
+    let updates = "head_norm.num_batches_tracked";
+    tensors.push((updates.into(), Dtype::Other("I64".into()), vec![]));
+    write_safetensors(&train, tensors, &BTreeMap::new(), |name, bytes| match name {
+        name if name == updates => {
+            bytes.extend(7_i64.to_le_bytes());
+            Ok(())
+        }
+        name => file.read_bytes(name, bytes),
+    })
+    .unwrap();
+    fs::write(&input, crate::pth::of_training(&train)).unwrap();
+    let folded = fold_config("small", small(), &input, &output).unwrap();
+    assert_eq!(folded, fold_config("small", small(), &train, &expected).unwrap());
+    assert!(fs::read(&output).unwrap() == fs::read(&expected).unwrap());
 }
 
 /// Other tensors are copied as they are stored, which those of an archive are not.

@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/pth.rs"]
+mod pth;
 
 mod block_errors;
 mod block_random;
