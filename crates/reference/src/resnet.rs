@@ -141,7 +141,7 @@ pub enum Part<T> {
     /// `conv1`, `light_conv1` and so on.
     Conv(Conv<T>),
     /// `light_repmlp`, `btnk_repmlp`.
-    RepMlp(RepMlp<T>),
+    RepMlp(Box<RepMlp<T>>),
 }
 
 impl<T: Real> Part<T> {
@@ -204,7 +204,7 @@ impl<T> Block<T> {
         let repmlp = RepMlp::new(repmlp, form, within("light_repmlp".to_owned(), tensor));
         let last = Conv::read(tensor, "light_conv3", few, Conv2d::new(channels, [1, 1]), form);
         let parts =
-            vec![("light_conv1", Part::Conv(first)), ("light_repmlp", Part::RepMlp(repmlp))];
+            vec![("light_conv1", Part::Conv(first)), ("light_repmlp", Part::RepMlp(repmlp.into()))];
         Self { shortcut: None, parts, last }
     }
 
@@ -223,7 +223,7 @@ impl<T> Block<T> {
         let parts = vec![
             ("btnk_conv1", Part::Conv(conv1)),
             ("btnk_conv2", Part::Conv(conv2)),
-            ("btnk_repmlp", Part::RepMlp(repmlp)),
+            ("btnk_repmlp", Part::RepMlp(repmlp.into())),
             ("btnk_conv4", Part::Conv(conv4)),
         ];
         Self { shortcut: None, parts, last }

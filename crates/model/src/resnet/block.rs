@@ -27,7 +27,7 @@ pub(super) struct Block {
 #[derive(Debug)]
 enum Step {
     Conv(Conv2dOp),
-    RepMlp(BlockOps),
+    RepMlp(Box<BlockOps>),
 }
 
 /// Images of so many channels.
@@ -45,6 +45,9 @@ pub(super) struct Memory<'m> {
     pub maps: [&'m mut [f32]; 3],
     pub means: &'m mut [f32],
 }
+
+/// Is shown the name of a step, the kind of work that it is, and the map that it makes.
+pub(super) type ObserveStep<'a> = &'a mut dyn FnMut(&'static str, Phase, Map, &[f32]);
 
 impl Map {
     pub(super) fn len(self) -> usize {
@@ -125,7 +128,7 @@ impl Block {
         if let Some((name, config)) = &sizes.repmlp {
             let mut repmlp = BlockWeights::new(weights, &module(name), config);
             let ops = BlockOps::read(&mut repmlp, (stored, form), Activation::Relu, isa)?;
-            steps.push((name, Step::RepMlp(ops)));
+            steps.push((name, Step::RepMlp(ops.into())));
         }
         steps.extend(back);
         Ok(Block { shortcut, steps, last })
@@ -207,7 +210,7 @@ impl Block {
         input: Map,
         ctx: &Context,
         scratch: &mut Scratch<f32>,
-        observe: &mut dyn FnMut(&'static str, Phase, Map, &[f32]),
+        observe: ObserveStep<'_>,
     ) -> Result<Map, ModelError> {
         let [x, a, b] = maps;
         let mut map = input;

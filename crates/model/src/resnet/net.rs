@@ -157,7 +157,8 @@ impl Network for ResNet {
     }
 
     fn rows(&self) -> usize {
-        196
+        // The maps of the first stages are large: one image at a time.
+        usize::MAX
     }
 
     fn workspace(&self, batch: usize, ctx: &Context) -> Result<Workspace, ModelError> {

@@ -130,8 +130,11 @@ fn run_repmlp((x, map): &Map, repmlp: &RepMlp<f64>, form: Form) -> Map {
 struct Local<'a> {
     config: &'a Fc3Config,
     matrix: Linear,
-    branches: Option<(Vec<[Real; 2]>, Vec<(Conv2d, Linear)>)>,
+    branches: Option<Branches>,
 }
+
+/// The norm behind the matrix, and the convolutions.
+type Branches = (Vec<[Real; 2]>, Vec<(Conv2d, Linear)>);
 
 impl<'a> Local<'a> {
     fn new(fc3: &'a Fc3<f64>, form: Form) -> Self {

@@ -157,7 +157,6 @@ fn configs() -> impl Strategy<Value = ResNetConfig> {
                 .collect();
             // Maps are rounded up.
             let image = [0, 1].map(|i| (last[i] << (rows.len() + 1)) - short[i]);
-            let image_channels = image_channels;
             ResNetConfig {
                 image,
                 image_channels,
