@@ -33,6 +33,7 @@ mod error;
 mod families;
 pub mod folding;
 pub mod labels;
+mod layer_weights;
 mod loader;
 mod logits;
 mod model;
@@ -55,6 +56,7 @@ pub use families::{
     VitConfig,
 };
 pub use labels::LabelsError;
+pub use layer_weights::{LayerWeights, StemFilters, TokenUnits};
 pub use loader::{Loader, detect, form};
 pub use logits::{Logits, top};
 pub use model::{Gelu, Model};
@@ -63,7 +65,8 @@ pub use plan::Plan;
 pub use preprocess::{Images, Preprocess, PreprocessError};
 pub use registry::ModelInfo;
 pub use repmlp::{
-    FoldedTensor, RepMlpBlock, RepMlpBlockConfig, RepMlpBlockPlan, RepMlpNetConfig, RepMlpNetStage,
+    Fc3, FoldedTensor, RepMlpBlock, RepMlpBlockConfig, RepMlpBlockPlan, RepMlpNetConfig,
+    RepMlpNetStage,
 };
 pub use tokens::Trunk;
 

@@ -141,6 +141,21 @@ impl<'a> Weights<'a> {
         Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
     }
 
+    /// Those that are listed; no others matter.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] with all differences.
+    pub(crate) fn find_some(
+        file: &'a mut Checkpoint,
+        model: &str,
+        specs: Vec<Spec>,
+    ) -> Result<Self, ModelError> {
+        let mut mismatch = compare(file, &specs, false);
+        mismatch.unexpected.clear();
+        mismatch.into_result(file, model)?;
+        Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
+    }
+
     /// Values that depend on `seed` alone, see [`random`].
     pub(crate) fn random(specs: Vec<Spec>, seed: u64) -> Self {
         Weights { source: Source::Random { seed }, specs, stored: Vec::new() }
@@ -207,6 +222,30 @@ impl<'a> Weights<'a> {
                 source.read(specs, position, values)?;
                 Ok(MatRef::row_major(values, cols, rows)?.transpose())
             }
+        }
+    }
+}
+
+impl Weights<'_> {
+    /// Reads a matrix, or a convolution as [`matrix`](Self::matrix) has it, row by row.
+    pub(crate) fn rows(&mut self, name: &str) -> Result<Vec<f32>, ModelError> {
+        let (mut values, mut rows) = (Vec::new(), Vec::new());
+        append_rows(self.matrix(name, &mut values)?, &mut rows);
+        Ok(rows)
+    }
+}
+
+/// Appends the rows of a matrix, of which either rows or columns are adjacent.
+pub(crate) fn append_rows(matrix: MatRef<'_, f32>, rows: &mut Vec<f32>) {
+    let start = rows.len();
+    rows.extend((0..matrix.rows()).filter_map(|i| matrix.row(i)).flatten());
+    if rows.len() > start {
+        return;
+    }
+    rows.resize(start + matrix.rows() * matrix.cols(), 0.0);
+    for (j, column) in (0..matrix.cols()).filter_map(|j| matrix.transpose().row(j)).enumerate() {
+        for (row, &value) in rows[start..].chunks_exact_mut(matrix.cols()).zip(column) {
+            row[j] = value;
         }
     }
 }

@@ -6,7 +6,7 @@ use mixfold_simd::Isa;
 
 use super::{Names, Trunk};
 use crate::ModelError;
-use crate::weights::Weights;
+use crate::weights::{Weights, append_rows};
 
 /// ε of a layer norm, unless a family says otherwise.
 const EPS: f32 = 1e-6;
@@ -110,7 +110,7 @@ impl<'a, 'b> Reader<'a, 'b> {
             self.weights.vector(&format!("{module}.bias"), values)?;
             biases.extend_from_slice(values);
             let matrix = self.weights.matrix(&format!("{module}.weight"), part)?;
-            append(matrix, stack);
+            append_rows(matrix, stack);
         }
         let cols = stack.len().checked_div(biases.len()).unwrap_or(0);
         let weight = MatRef::row_major(stack, biases.len(), cols)?;
@@ -138,20 +138,5 @@ impl<'a, 'b> Reader<'a, 'b> {
         let weight = self.weights.matrix(&format!("{module}.weight"), weight)?;
         let patch = (trunk.patch, trunk.patch);
         Ok(PatchEmbed::pack(self.isa, weight, bias, trunk.image_channels, patch)?)
-    }
-}
-
-/// Appends the rows of a matrix, of which either rows or columns are adjacent.
-fn append(matrix: MatRef<'_, f32>, rows: &mut Vec<f32>) {
-    let start = rows.len();
-    rows.extend((0..matrix.rows()).filter_map(|i| matrix.row(i)).flatten());
-    if rows.len() > start {
-        return;
-    }
-    rows.resize(start + matrix.rows() * matrix.cols(), 0.0);
-    for (j, column) in (0..matrix.cols()).filter_map(|j| matrix.transpose().row(j)).enumerate() {
-        for (row, &value) in rows[start..].chunks_exact_mut(matrix.cols()).zip(column) {
-            row[j] = value;
-        }
     }
 }
