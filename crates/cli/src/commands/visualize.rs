@@ -187,6 +187,11 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
                 What::Units => sheet::units(args, &mut weights)?,
                 What::Stem => sheet::stem(args, &mut weights)?,
                 What::Fc3 => {
+                    if weights.form().is_none() {
+                        let model = weights.model();
+                        let message = format!("{model} has no FC3: it is no RepMLPNet");
+                        return Err(CliError::Usage(message));
+                    }
                     let model = text::model(weights.model(), weights.form().map(form_name));
                     let layers = args.layers.resolve(weights.model(), weights.token_layers())?;
                     let fc3 = layers.into_iter().map(|layer| weights.fc3(layer));

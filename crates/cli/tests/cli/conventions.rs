@@ -4,8 +4,18 @@ use std::process::Stdio;
 
 use crate::{command, finish, mixfold, samples, weights};
 
-const COMMANDS: [&str; 9] =
-    ["classify", "eval", "run", "fold", "inspect", "models", "bench", "compare", "demo"];
+const COMMANDS: [&str; 10] = [
+    "classify",
+    "eval",
+    "run",
+    "fold",
+    "inspect",
+    "models",
+    "bench",
+    "compare",
+    "visualize",
+    "demo",
+];
 
 #[test]
 fn help_and_version() {

@@ -11,6 +11,7 @@ mod forms;
 mod inspect;
 mod models;
 mod run;
+mod visualize;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
