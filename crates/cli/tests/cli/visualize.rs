@@ -2,7 +2,7 @@ use mixfold_model::checkpoint::{Dtype, Tensor, write_safetensors};
 use mixfold_model::{Checkpoint, LayerWeights};
 use tempfile::tempdir;
 
-use crate::{mixfold, weights};
+use crate::{fixture, mixfold, weights};
 
 #[test]
 fn units_are_drawn_once_each() {
@@ -74,4 +74,22 @@ fn what_cannot_be_drawn() {
     }
     let error = mixfold(["visualize", "--out", "absent/x.png"]).failure(1);
     assert!(error.starts_with("absent/x.png: "), "{error}");
+}
+
+/// Of a block of RepMLP (2021), with two input channels in a group.
+#[test]
+fn fc3_of_a_block() {
+    let folder = tempdir().unwrap();
+    let (path, block) = (folder.path().join("x.png"), fixture("repmlp_v1_block_train.safetensors"));
+    let files = ["--weights", block.to_str().unwrap(), "--out", path.to_str().unwrap(), "--json"];
+    let of_block = ["--what", "fc3", "--block", "", "--partition", "7,7"];
+    let draw = |options: &[&str]| {
+        mixfold(["visualize"].iter().chain(&files).chain(&of_block).chain(options))
+    };
+    let layer = draw(&["--channel", "3,1", "--pixel", "6,5"]).json()["layers"][0].take();
+    assert_eq!((&layer["name"], &layer["pixel"]), (&"fc3".into(), &serde_json::json!([6, 5])));
+    assert!(path.exists());
+    for wrong in [["--channel", "8,0"], ["--channel", "0,2"], ["--pixel", "7,0"]] {
+        assert!(draw(&wrong).failure(2).starts_with(&wrong.join(" ")), "{wrong:?}");
+    }
 }
