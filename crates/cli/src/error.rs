@@ -81,9 +81,9 @@ impl CliError {
 
     fn code(&self) -> u8 {
         match self {
-            CliError::Usage(_) | CliError::Isa(_) | CliError::Model(ModelError::Unknown { .. }) => {
-                USAGE
-            }
+            CliError::Usage(_)
+            | CliError::Isa(_)
+            | CliError::Model(ModelError::Unknown { .. } | ModelError::NoSuchLayer { .. }) => USAGE,
             _ => FAILED,
         }
     }

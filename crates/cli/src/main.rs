@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod batches;
+mod colors;
 mod commands;
 mod compute;
 mod dump;
@@ -17,18 +18,22 @@ mod image_files;
 mod model_args;
 mod numbers;
 mod output;
+mod picture;
 mod plot;
 mod preprocess_args;
 mod progress;
 mod speed;
 mod text;
+mod units;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mixfold_simd::env;
 
-use commands::{bench, classify, compare, convert, demo, eval, fold, inspect, models, run};
+use commands::{
+    bench, classify, compare, convert, demo, eval, fold, inspect, models, run, visualize,
+};
 use error::{CliError, Outcome};
 use output::Output;
 
@@ -51,6 +56,7 @@ enum Command {
     Models(models::Args),
     Bench(bench::Args),
     Compare(compare::Args),
+    Visualize(visualize::Args),
     Demo(demo::Args),
 }
 
@@ -90,6 +96,7 @@ fn execute(command: &Command, out: &mut Output) -> Result<Outcome, CliError> {
         Command::Models(args) => models::run(args, out),
         Command::Bench(args) => bench::run(args, out),
         Command::Compare(args) => compare::run(args, out),
+        Command::Visualize(args) => visualize::run(args, out),
         Command::Demo(args) => demo::run(args, out),
     }
 }

@@ -11,6 +11,7 @@ use crate::families::{
     VitConfig,
 };
 use crate::folding::Folding;
+use crate::layer_weights::TokenLayer;
 use crate::network::{Network, Phase};
 use crate::repmlp;
 use crate::resnet;
@@ -58,6 +59,10 @@ pub(crate) trait Architecture {
     fn check(&self) -> Result<(), ModelError>;
     /// Number of blocks.
     fn blocks(&self) -> usize;
+    /// The patch embedding, under its usual name.
+    fn stem(&self) -> &'static str;
+    /// The layers that mix tokens by a matrix along them, in order.
+    fn token_layers(&self) -> Vec<TokenLayer>;
     /// What a file tells of its weights; the usual where it does not tell.
     fn kind(&self, file: &Checkpoint) -> Kind;
     /// All tensors of such weights.
@@ -204,6 +209,21 @@ impl<F: TokenFamily> Architecture for F {
 
     fn blocks(&self) -> usize {
         self.trunk().depth
+    }
+
+    fn stem(&self) -> &'static str {
+        F::STEM
+    }
+
+    fn token_layers(&self) -> Vec<TokenLayer> {
+        let Some(module) = F::TOKEN_MATRIX else { return Vec::new() };
+        let layer = |i| TokenLayer {
+            module: format!("blocks.{i}.{module}"),
+            grid: self.trunk().grid(),
+            prefix: self.readout().prefix(),
+            stage: None,
+        };
+        (0..self.trunk().depth).map(layer).collect()
     }
 
     fn kind(&self, file: &Checkpoint) -> Kind {

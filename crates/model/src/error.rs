@@ -101,6 +101,16 @@ pub enum ModelError {
         /// The model.
         model: String,
     },
+    /// There are fewer layers of a kind.
+    #[error("{model} has {layers} such layers, numbered from 0: there is no layer {layer}")]
+    NoSuchLayer {
+        /// The model.
+        model: String,
+        /// The number asked for.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
     /// A layer whose batch norms or branches cannot be folded.
     #[error("{module}: {error}")]
     Fold {

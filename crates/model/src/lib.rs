@@ -35,6 +35,7 @@ mod families;
 pub mod folding;
 mod gelu;
 pub mod labels;
+mod layer_weights;
 mod loader;
 mod logits;
 mod model;
@@ -59,6 +60,7 @@ pub use families::{
 };
 pub use gelu::Gelu;
 pub use labels::LabelsError;
+pub use layer_weights::{LayerWeights, StemFilters, TokenUnits};
 pub use loader::{Loader, detect, form};
 pub use logits::{Logits, top};
 pub use model::Model;
@@ -67,7 +69,8 @@ pub use plan::Plan;
 pub use preprocess::{Images, Preprocess, PreprocessError};
 pub use registry::ModelInfo;
 pub use repmlp::{
-    FoldedTensor, RepMlpBlock, RepMlpBlockConfig, RepMlpBlockPlan, RepMlpNetConfig, RepMlpNetStage,
+    Fc3, FoldedTensor, RepMlpBlock, RepMlpBlockConfig, RepMlpBlockPlan, RepMlpNetConfig,
+    RepMlpNetStage,
 };
 pub use resnet::{RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage};
 pub use tokens::Trunk;

@@ -8,9 +8,7 @@ use crate::config::{Config, Form};
 use crate::network::Network;
 use crate::preprocess::{Color, Preprocess, TimmConfig};
 use crate::registry::ModelInfo;
-use crate::{
-    Checkpoint, Gelu, Model, ModelError, architecture, embedded, registry, repmlp, resnet,
-};
+use crate::{Checkpoint, Gelu, Model, ModelError, architecture, registry, repmlp, resnet};
 
 /// How to load a model: with which instruction set and threads, and which GELU.
 ///
@@ -95,9 +93,7 @@ impl Loader {
     /// If the model is unknown or its weights are not part of the program.
     pub fn embedded(&self, name: &str) -> Result<Model, ModelError> {
         let info = registry::find(name)?;
-        let bytes = embedded::weights(info)
-            .ok_or_else(|| ModelError::NotEmbedded { model: name.to_owned() })?;
-        let mut file = Checkpoint::from_bytes(name, bytes)?;
+        let mut file = Checkpoint::embedded(info.name)?;
         let info = detect(&file)?;
         self.read(info.name, &info.config, info.preprocess, &mut file)
     }

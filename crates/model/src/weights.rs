@@ -141,6 +141,21 @@ impl<'a> Weights<'a> {
         Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
     }
 
+    /// Those that are listed; no others matter.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] with all differences.
+    pub(crate) fn find_some(
+        file: &'a mut Checkpoint,
+        model: &str,
+        specs: Vec<Spec>,
+    ) -> Result<Self, ModelError> {
+        let mut mismatch = compare(file, &specs, false);
+        mismatch.unexpected.clear();
+        mismatch.into_result(file, model)?;
+        Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
+    }
+
     /// Values that depend on `seed` alone, see [`random`].
     pub(crate) fn random(specs: Vec<Spec>, seed: u64) -> Self {
         Weights { source: Source::Random { seed }, specs, stored: Vec::new() }
@@ -222,6 +237,13 @@ impl Weights<'_> {
     ) -> Result<(), ModelError> {
         append(self.matrix(name, buffer)?, values);
         Ok(())
+    }
+
+    /// Reads a matrix, or a convolution as [`matrix`](Self::matrix) has it, row by row.
+    pub(crate) fn rows(&mut self, name: &str) -> Result<Vec<f32>, ModelError> {
+        let (mut buffer, mut rows) = (Vec::new(), Vec::new());
+        self.append(name, &mut buffer, &mut rows)?;
+        Ok(rows)
     }
 }
 

@@ -10,3 +10,4 @@ pub(crate) mod fold;
 pub(crate) mod inspect;
 pub(crate) mod models;
 pub(crate) mod run;
+pub(crate) mod visualize;

@@ -4,8 +4,19 @@ use std::process::Stdio;
 
 use crate::{command, finish, mixfold, samples, weights};
 
-const COMMANDS: [&str; 10] =
-    ["classify", "eval", "run", "fold", "convert", "inspect", "models", "bench", "compare", "demo"];
+const COMMANDS: [&str; 11] = [
+    "classify",
+    "eval",
+    "run",
+    "fold",
+    "convert",
+    "inspect",
+    "models",
+    "bench",
+    "compare",
+    "visualize",
+    "demo",
+];
 
 #[test]
 fn help_and_version() {

@@ -13,6 +13,7 @@ mod inspect;
 mod models;
 mod pytorch;
 mod run;
+mod visualize;
 
 #[path = "../../../model/tests/common/pth.rs"]
 mod pth;

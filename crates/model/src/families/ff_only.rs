@@ -51,6 +51,7 @@ impl FfOnlyConfig {
 impl TokenFamily for FfOnlyConfig {
     const NAME: &'static str = "FF-only";
     const STEM: &'static str = "patch_embed.proj";
+    const TOKEN_MATRIX: Option<&'static str> = Some("mlp2.fc1");
     const FIXED_SIZE: &'static str = "its token-mixing weights are bound to the number of patches";
     const PARTS: &'static [(&'static str, Phase)] =
         &[("mlp1", Phase::Channels), ("", Phase::Tokens)];

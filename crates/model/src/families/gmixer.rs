@@ -47,6 +47,7 @@ fn gated(list: &mut Tensors, module: &str, width: usize, hidden: usize) {
 impl TokenFamily for GMixerConfig {
     const NAME: &'static str = "gMixer";
     const STEM: &'static str = "stem.proj";
+    const TOKEN_MATRIX: Option<&'static str> = Some("mlp_tokens.fc1");
     const FIXED_SIZE: &'static str = "its token-mixing weights are bound to the number of patches";
     const PARTS: &'static [(&'static str, Phase)] =
         &[("mlp_tokens", Phase::Tokens), ("", Phase::Channels)];

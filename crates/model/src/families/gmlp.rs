@@ -44,6 +44,7 @@ impl GmlpConfig {
 impl TokenFamily for GmlpConfig {
     const NAME: &'static str = "gMLP";
     const STEM: &'static str = "stem.proj";
+    const TOKEN_MATRIX: Option<&'static str> = Some("mlp_channels.gate.proj");
     const FIXED_SIZE: &'static str = "its token-mixing matrices are bound to the number of patches";
     const PARTS: &'static [(&'static str, Phase)] = &[
         ("mlp_channels.act", Phase::Channels),

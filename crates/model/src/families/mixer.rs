@@ -49,6 +49,7 @@ impl TokenFamily for MixerConfig {
     const NAME: &'static str = "MLP-Mixer";
     const NAMES: &'static [Names] = &[Names::Usual, Names::Flax, Names::LegacyFlax];
     const STEM: &'static str = "stem.proj";
+    const TOKEN_MATRIX: Option<&'static str> = Some("mlp_tokens.fc1");
     const FIXED_SIZE: &'static str = "its token-mixing weights are bound to the number of patches";
     const PARTS: &'static [(&'static str, Phase)] =
         &[("mlp_tokens", Phase::Tokens), ("", Phase::Channels)];

@@ -38,6 +38,7 @@ impl TokenFamily for ResMlpConfig {
     const NAME: &'static str = "ResMLP";
     const NAMES: &'static [Names] = &[Names::Usual, Names::Facebook];
     const STEM: &'static str = "stem.proj";
+    const TOKEN_MATRIX: Option<&'static str> = Some("linear_tokens");
     const FIXED_SIZE: &'static str = "its token-mixing matrices are bound to the number of patches";
     const PARTS: &'static [(&'static str, Phase)] =
         &[("linear_tokens", Phase::Tokens), ("", Phase::Channels)];

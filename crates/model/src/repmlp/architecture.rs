@@ -3,10 +3,11 @@
 use mixfold_gemm::Activation;
 use mixfold_simd::Isa;
 
-use super::{RepMlpNet, RepMlpNetConfig, RepMlpNetStage, names};
+use super::{RepMlpNet, RepMlpNetConfig, RepMlpNetStage, fold, names};
 use crate::architecture::{Architecture, Kind, Stored};
 use crate::config::Form;
 use crate::folding::Folding;
+use crate::layer_weights::TokenLayer;
 use crate::network::Network;
 use crate::tokens::Names;
 use crate::weights::Spec;
@@ -62,6 +63,20 @@ impl Architecture for RepMlpNetConfig {
 
     fn blocks(&self) -> usize {
         self.stages.iter().fold(0, |sum: usize, stage| sum.saturating_add(stage.depth))
+    }
+
+    fn stem(&self) -> &'static str {
+        "conv_embedding.conv"
+    }
+
+    fn token_layers(&self) -> Vec<TokenLayer> {
+        let layer = |(block, stage): (String, usize)| TokenLayer {
+            module: format!("{block}.fc3"),
+            grid: self.map(stage),
+            prefix: 0,
+            stage: Some(stage),
+        };
+        fold::blocks(self).map(layer).collect()
     }
 
     fn kind(&self, file: &Checkpoint) -> Kind {

@@ -55,7 +55,7 @@ impl Folding for RepMlpNetConfig {
 }
 
 /// Each block with its stage.
-fn blocks(config: &RepMlpNetConfig) -> impl Iterator<Item = (String, usize)> {
+pub(super) fn blocks(config: &RepMlpNetConfig) -> impl Iterator<Item = (String, usize)> {
     let stages = config.stages.iter().enumerate();
     let units = stages.flat_map(|(i, stage)| (0..stage.depth).map(move |j| (i, j)));
     units.map(|(i, j)| (format!("{}.repmlp_block", unit(i, j)), i))

@@ -8,6 +8,7 @@ use super::{RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage, names};
 use crate::architecture::{Architecture, Kind, Stored};
 use crate::config::Form;
 use crate::folding::Folding;
+use crate::layer_weights::TokenLayer;
 use crate::network::Network;
 use crate::tokens::Names;
 use crate::weights::Spec;
@@ -62,6 +63,14 @@ impl Architecture for ResNetConfig {
 
     fn blocks(&self) -> usize {
         self.stages.iter().fold(0, |sum: usize, stage| sum.saturating_add(stage.depth))
+    }
+
+    fn stem(&self) -> &'static str {
+        "stage0.0.conv"
+    }
+
+    fn token_layers(&self) -> Vec<TokenLayer> {
+        Vec::new()
     }
 
     fn kind(&self, file: &Checkpoint) -> Kind {

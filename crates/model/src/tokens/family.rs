@@ -41,6 +41,8 @@ pub(crate) trait TokenFamily:
     const NAMES: &'static [Names] = &[Names::Usual];
     /// The patch embedding, under its usual name.
     const STEM: &'static str;
+    /// The first matrix along the tokens in a block, nothing if attention mixes them.
+    const TOKEN_MATRIX: Option<&'static str> = None;
     /// Why images of no other size can be run.
     const FIXED_SIZE: &'static str;
     /// The parts of a block by name, with the kind of work that leads to what they write. The last one

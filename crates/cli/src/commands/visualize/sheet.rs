@@ -1,0 +1,173 @@
+//! From weights to the sections of a picture.
+
+use mixfold_model::{Fc3, LayerWeights, StemFilters, TokenUnits};
+
+use super::choice::Pair;
+use super::{Args, Layer, Sort, What, form_name};
+use crate::colors::{self, Color, NOT_FINITE};
+use crate::error::CliError;
+use crate::picture::{Legend, Section, usual_scale};
+use crate::text;
+use crate::units;
+
+/// Units drawn of a layer if their number is not given.
+const MOST_UNITS: usize = 1024;
+
+/// Sides of the images of units and of FC3, about.
+const UNIT: usize = 48;
+const LARGE: usize = 280;
+
+type Sheet = (Vec<Section>, Vec<Layer>);
+
+pub(super) fn legend(what: What) -> Legend {
+    let (low, high, color): (_, _, fn(f64) -> Color) = match what {
+        What::Units => ("-max |w|", "max |w| of the unit", |p| colors::diverging(2.0 * p - 1.0)),
+        What::Stem => ("-max |w|", "max |w| of the filter", |p| [grey(2.0 * p - 1.0); 3]),
+        What::Fc3 => ("smallest |w|", "largest, logarithmic", colors::sequential),
+    };
+    Legend { low: low.into(), high: high.into(), color }
+}
+
+fn grey(value: f64) -> u8 {
+    (127.5 + 127.5 * value).round() as u8
+}
+
+/// The order of images of a layer, and what to say of it.
+fn chosen(args: &Args, values: &[f32], shape: units::Shape, count: usize) -> (Vec<usize>, String) {
+    let limit = args.units.map_or(MOST_UNITS, |units| units as usize).min(count);
+    let (order, by) = match args.sort {
+        Sort::Frequency => (units::order(values, shape, limit), "low frequencies first"),
+        Sort::Index => ((0..limit).collect(), "in the order of the matrix"),
+    };
+    let number = if limit < count { format!("{limit} of {count}") } else { count.to_string() };
+    (order, format!("{number} units of {} x {}, {by}", shape[1], shape[2]))
+}
+
+pub(super) fn units(args: &Args, weights: &mut LayerWeights<'_>) -> Result<Sheet, CliError> {
+    let (model, count) = (weights.model().to_owned(), weights.token_layers());
+    if count == 0 {
+        return Err(CliError::Usage(format!(
+            "{model} has no units to draw: no matrix of it goes along the tokens alone"
+        )));
+    }
+    let form = args.form.map(Into::into);
+    if form.is_some() && weights.form().is_none() {
+        return Err(CliError::Usage(format!("{model} has one form only; leave --form out")));
+    }
+    let shown = weights.form().map(|_| form.map_or("deploy", form_name));
+    let model_title = text::model(&model, shown);
+    let mut sheet = Sheet::default();
+    for number in args.layers.resolve(&model, count)? {
+        let TokenUnits { layer: name, grid, rows } = weights.token_units(number, form)?;
+        let places = (grid[0] * grid[1]).max(1);
+        let count = rows.len() / places;
+        let (order, note) = chosen(args, &rows, [1, grid[0], grid[1]], count);
+        let image = |&unit: &usize| {
+            let scaled = colors::symmetric(&rows[unit * places..][..places]);
+            scaled.into_iter().map(colors::diverging).collect()
+        };
+        let images = order.iter().map(image).collect();
+        add(
+            args,
+            &mut sheet,
+            (&model_title, &name, note),
+            (grid, count, UNIT),
+            (order, images),
+            &rows,
+        );
+    }
+    Ok(sheet)
+}
+
+pub(super) fn stem(args: &Args, weights: &mut LayerWeights<'_>) -> Result<Sheet, CliError> {
+    let model = weights.model().to_owned();
+    let StemFilters { layer: name, channels, patch, values } = weights.stem()?;
+    if channels != 1 && channels != 3 {
+        return Err(CliError::Usage(format!(
+            "{model} has images of {channels} channels, which are neither grey nor colours"
+        )));
+    }
+    let places = patch[0] * patch[1];
+    let len = (channels * places).max(1);
+    let count = values.len() / len;
+    let (order, note) = chosen(args, &values, [channels, patch[0], patch[1]], count);
+    let image = |&filter: &usize| -> Vec<Color> {
+        let scaled = colors::symmetric(&values[filter * len..][..len]);
+        let pixel = |place: usize| {
+            let values = [0, 1, 2].map(|c| scaled[c % channels * places + place]);
+            if values.iter().any(|value| value.is_nan()) { NOT_FINITE } else { values.map(grey) }
+        };
+        (0..places).map(pixel).collect()
+    };
+    let images = order.iter().map(image).collect();
+    let mut sheet = Sheet::default();
+    let note = note.replace("units", "filters").replace("the matrix", "the tensor");
+    add(args, &mut sheet, (&model, &name, note), (patch, count, UNIT), (order, images), &values);
+    Ok(sheet)
+}
+
+/// Adds a section of units or filters.
+fn add(
+    args: &Args,
+    (sections, layers): &mut Sheet,
+    (model, name, note): (&str, &str, String),
+    (size, count, about): ([usize; 2], usize, usize),
+    (order, images): (Vec<usize>, Vec<Vec<Color>>),
+    weights: &[f32],
+) {
+    let layer = Layer::new(name, size, weights.iter());
+    sections.push(Section {
+        title: format!("{model}: {name}"),
+        note: format!("{note}; {}", layer.range()),
+        size,
+        images,
+        scale: args.scale.map_or(usual_scale(size, about), usize::from),
+        paired: args.sort == Sort::Frequency,
+        mark: None,
+    });
+    layers.push(Layer { count: Some(count), units: Some(order), ..layer });
+}
+
+pub(super) fn fc3(args: &Args, model: &str, layers: Vec<Fc3>) -> Result<Sheet, CliError> {
+    let mut sheet = Sheet::default();
+    for Fc3 { layer: name, out, inputs, partition, trained, folded } in layers {
+        let [height, width] = partition;
+        let Pair([y, x]) = args.pixel.unwrap_or(Pair([height / 2, width / 2]));
+        let Pair([channel, input]) = args.channel;
+        if y >= height || x >= width {
+            let message = format!("--pixel {y},{x}: {name} has places of {height} x {width}");
+            return Err(CliError::Usage(message));
+        }
+        if channel >= out || input >= inputs {
+            return Err(CliError::Usage(format!(
+                "--channel {channel},{input}: {name} has {out} output channels and {inputs} input \
+                 channels in a group"
+            )));
+        }
+        let places = height * width;
+        let row = (channel * height + y) * width + x;
+        let cut = |weights: Vec<f32>| weights[(row * inputs + input) * places..][..places].to_vec();
+        let both = trained.is_some();
+        let images: Vec<_> = trained.into_iter().chain([folded]).map(cut).collect();
+        let layer = Layer::new(&name, partition, images.iter().flatten());
+        let (logarithms, largest) = colors::logarithms(&images);
+        let unit = if largest > 0.0 { largest } else { 1.0 };
+        let color = |image: &Vec<f64>| image.iter().map(|l| colors::sequential(l / unit)).collect();
+        let what = if both { "before and after folding" } else { "after folding" };
+        sheet.0.push(Section {
+            title: format!("{model}: {name}"),
+            note: format!(
+                "{what}, at row {y}, column {x} of channel {channel}, input {input}; ln(|w|/min) to \
+                 {largest:.2}; {}",
+                layer.range()
+            ),
+            size: partition,
+            images: logarithms.iter().map(color).collect(),
+            scale: args.scale.map_or(usual_scale(partition, LARGE), usize::from),
+            paired: false,
+            mark: Some([y, x]),
+        });
+        sheet.1.push(Layer { pixel: Some([y, x]), ..layer });
+    }
+    Ok(sheet)
+}
