@@ -1,43 +1,11 @@
 //! Folding in place makes no second matrix; a matrix that is made is all the memory there is.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../gemm/tests/common/allocator.rs"]
+mod count;
 
 use mixfold_fold::{BatchNorm, Conv, FcShape, Geometry, Kernel, LinearMut, conv_to_fc};
 
-/// Keeps a book of what each thread has taken.
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-thread_local! {
-    static BYTES: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-// SAFETY: all is left to the system's allocator; the counters neither allocate nor have destructors.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.set(BYTES.get() + layout.size() as isize);
-        PEAK.set(PEAK.get().max(BYTES.get()));
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
-        BYTES.set(BYTES.get() - layout.size() as isize);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(data, layout) }
-    }
-}
-
-/// The most bytes that `work` holds at once beyond those held before, and what it returns.
-fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
-    let before = BYTES.get();
-    PEAK.set(before);
-    let result = work();
-    (usize::try_from(PEAK.get() - before).unwrap(), result)
-}
+use count::peak;
 
 /// Four groups of one channel on 24 x 32.
 fn layer() -> (Kernel, Geometry, FcShape) {

@@ -1,7 +1,9 @@
 //! A product whose scratch was made for it allocates nothing.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/allocator.rs"]
+mod count;
+
+use std::hint::black_box;
 
 use mixfold_gemm::{
     Accum, Activation, Bias, Context, Epilogue, Lhs, MatMut, MatRef, PackedLhs, PackedRhs, Rhs,
@@ -9,49 +11,14 @@ use mixfold_gemm::{
 };
 use mixfold_simd::env::isas_under_test;
 
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: all work is the system allocator's, called with the arguments that the caller vouches for.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, data: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's.
-        unsafe { System.realloc(data, layout, size) }
-    }
-    unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(data, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Allocations of this thread during `work`.
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
+use count::allocations;
 
 #[test]
 fn the_counter_counts() {
-    assert_eq!(allocations(|| drop(std::hint::black_box(vec![1_u8; 100]))), 1);
+    assert_eq!(allocations(|| drop(black_box(vec![1_u8; 100]))), 1);
+    assert_eq!(allocations(|| drop(black_box(vec![0_u8; 100]))), 1, "zeroed");
+    let mut grown = black_box(vec![1_u8; 100]);
+    assert_eq!(allocations(|| black_box(&mut grown).reserve_exact(1000)), 1, "grown");
 }
 
 #[test]

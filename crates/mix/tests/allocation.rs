@@ -1,7 +1,7 @@
 //! No allocation with scratch memory that is there already.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../gemm/tests/common/allocator.rs"]
+mod count;
 
 use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
 use mixfold_mix::{
@@ -10,34 +10,7 @@ use mixfold_mix::{
 };
 use mixfold_simd::env;
 
-/// The system's allocator, which counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: all is left to the system's allocator; the counter neither allocates nor has a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(data, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
+use count::allocations;
 
 /// `work` allocates in the first call with new scratch memory, if it needs any, but not in the
 /// second one; and not at all with the memory that `len` says.

@@ -1,7 +1,7 @@
 //! No allocation in a run. The one test of its process, because it counts those of all threads.
 
 mod common;
-#[path = "common/allocator.rs"]
+#[path = "../../gemm/tests/common/allocator.rs"]
 mod count;
 
 use mixfold_model::{Form, Loader, MixerConfig, Model, RepMlpNetConfig, Trunk, registry};

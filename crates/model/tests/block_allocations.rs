@@ -2,15 +2,14 @@
 //! all threads.
 
 mod common;
-#[path = "common/allocator.rs"]
+#[path = "../../gemm/tests/common/allocator.rs"]
 mod count;
 
 use mixfold_gemm::Context;
-use mixfold_model::{Checkpoint, Form, RepMlpBlock, RepMlpBlockConfig};
-use mixfold_reference::repmlp::RepMlpConfig;
-use mixfold_reference::{fc3, fill};
+use mixfold_model::{Form, RepMlpBlock, RepMlpBlockConfig};
+use mixfold_reference::fill;
 
-use common::files::{Tensor, safetensors};
+use common::repmlp::{file, tensors};
 
 #[test]
 fn a_run_allocates_nothing() {
@@ -31,26 +30,10 @@ fn blocks(ctx: &Context) -> Vec<RepMlpBlock> {
         kernels: vec![1, 3, 5],
         reduction: 1,
     };
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("block");
     let mut blocks = Vec::new();
     for config in [RepMlpBlockConfig { map: [7, 7], ..cut.clone() }, cut] {
-        let official = RepMlpConfig {
-            in_channels: config.channels,
-            out_channels: config.out_channels,
-            height: config.map[0],
-            width: config.map[1],
-            partition: config.partition,
-            reduction: config.reduction,
-            groups: config.groups,
-            kernels: config.kernels.clone(),
-        };
-        let (mut weights, mut tensors) = (fill::Weights::default(), Vec::new());
-        for (name, shape) in official.tensors(fc3::Form::Train) {
-            tensors.push(Tensor::new(&name, &shape, weights.tensor(&name, &shape)));
-        }
-        safetensors(&path, &tensors);
-        let mut file = Checkpoint::open(&path).unwrap();
+        let mut weights = fill::Weights::default();
+        let mut file = file(&tensors(&config, |name, shape| weights.tensor(name, shape)));
         for form in [Form::Train, Form::Deploy] {
             blocks.push(RepMlpBlock::load(&mut file, "", &config, Some(form), ctx).unwrap());
         }

@@ -1,7 +1,7 @@
 //! Loading holds the packed weights and little more: a file is never in memory as a whole.
 
 mod common;
-#[path = "common/allocator.rs"]
+#[path = "../../gemm/tests/common/allocator.rs"]
 mod count;
 
 use mixfold_model::{Checkpoint, Form, Loader, MixerConfig, Preprocess, RepMlpNetConfig, Trunk};

@@ -5,26 +5,21 @@
 
 mod common;
 
+use std::ffi::c_long;
+
 use mixfold_gemm::Context;
 use mixfold_model::{Form, Loader, Model};
+use nix::sys::resource::{UsageWho, getrusage};
 
 /// Whose faults: where the system can tell, those of the calling thread.
 #[cfg(target_os = "linux")]
-const WHO: libc::c_int = libc::RUSAGE_THREAD;
+const WHO: UsageWho = UsageWho::RUSAGE_THREAD;
 #[cfg(not(target_os = "linux"))]
-const WHO: libc::c_int = libc::RUSAGE_SELF;
+const WHO: UsageWho = UsageWho::RUSAGE_SELF;
 
 /// Page faults without input or output, that `work` causes.
-fn faults(work: impl FnOnce()) -> libc::c_long {
-    let so_far = || {
-        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-        // SAFETY: `usage` has room for a `rusage`, of which all bits zero is a value.
-        let usage = unsafe {
-            assert_eq!(libc::getrusage(WHO, usage.as_mut_ptr()), 0);
-            usage.assume_init()
-        };
-        usage.ru_minflt
-    };
+fn faults(work: impl FnOnce()) -> c_long {
+    let so_far = || getrusage(WHO).unwrap().minor_page_faults();
     let before = so_far();
     work();
     so_far() - before

@@ -3,9 +3,11 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
+pub(crate) mod bits;
 pub(crate) mod bound;
 pub(crate) mod families;
 pub(crate) mod files;
+pub(crate) mod repmlp;
 pub(crate) mod repmlpnet;
 pub(crate) mod resnet;
 

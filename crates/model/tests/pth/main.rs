@@ -2,7 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/allocator.rs"]
+#[path = "../../../gemm/tests/common/allocator.rs"]
 mod count;
 #[path = "../common/pth.rs"]
 mod write;

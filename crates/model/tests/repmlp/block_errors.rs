@@ -4,8 +4,9 @@ use mixfold_gemm::Context;
 use mixfold_model::{Checkpoint, Form, Misshapen, ModelError, RepMlpBlock, RepMlpBlockConfig};
 use mixfold_reference::fill;
 
-use crate::blocks::{deploy_tensors, file, run, tensors};
+use crate::blocks::{deploy_tensors, run};
 use crate::common::files::Tensor;
+use crate::common::repmlp::{file, tensors};
 use crate::v1::golden;
 
 fn train() -> Vec<Tensor> {

@@ -6,8 +6,9 @@ use mixfold_simd::env;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::blocks::{deploy_tensors, expected, file, run, tensors};
+use crate::blocks::{deploy_tensors, expected, run};
 use crate::common::files::Tensor;
+use crate::common::repmlp::{file, tensors};
 use crate::common::{contexts, distance, largest};
 
 /// Numbers in −1..1 that depend on `seed` and their place only.

@@ -1,46 +1,17 @@
-//! What the tests of RepMLP's blocks share: weights, files, runs, and a bound of their errors.
+//! What the tests of RepMLP's blocks share: folded weights, runs, and a bound of their errors.
 
-use mixfold_model::{Checkpoint, RepMlpBlock, RepMlpBlockConfig};
+use mixfold_model::{RepMlpBlock, RepMlpBlockConfig};
 use mixfold_reference::fc3::{Fc3Parameters, Form};
 use mixfold_reference::norm::{BATCH_NORM_EPS, BatchNorm};
-use mixfold_reference::repmlp::{RepMlp, RepMlpConfig};
+use mixfold_reference::repmlp::RepMlp;
 
-use crate::common::files::{Tensor, safetensors};
-
-pub(crate) fn reference_config(config: &RepMlpBlockConfig) -> RepMlpConfig {
-    RepMlpConfig {
-        in_channels: config.channels,
-        out_channels: config.out_channels,
-        height: config.map[0],
-        width: config.map[1],
-        partition: config.partition,
-        reduction: config.reduction,
-        groups: config.groups,
-        kernels: config.kernels.clone(),
-    }
-}
-
-/// The tensors of the train form, in the official order.
-pub(crate) fn tensors(
-    config: &RepMlpBlockConfig,
-    mut values: impl FnMut(&str, &[usize]) -> Vec<f32>,
-) -> Vec<Tensor> {
-    let names = reference_config(config).tensors(Form::Train);
-    names.iter().map(|(name, shape)| Tensor::new(name, shape, values(name, shape))).collect()
-}
+use crate::common::files::Tensor;
+use crate::common::repmlp::{file, reference_config};
 
 /// The tensors of the deploy form of the same block.
 pub(crate) fn deploy_tensors(train: &[Tensor], config: &RepMlpBlockConfig) -> Vec<Tensor> {
     let folded = RepMlpBlock::folded_tensors(&mut file(train), "", config).unwrap();
     folded.into_iter().map(|t| Tensor::new(&t.name, &t.shape, t.values)).collect()
-}
-
-/// A checkpoint of these tensors.
-pub(crate) fn file(tensors: &[Tensor]) -> Checkpoint {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("weights");
-    safetensors(&path, tensors);
-    Checkpoint::open(path).unwrap()
 }
 
 pub(crate) fn run(block: &RepMlpBlock, x: &[f32], batch: usize) -> Vec<f32> {

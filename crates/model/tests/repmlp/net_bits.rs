@@ -1,10 +1,11 @@
 //! The same bits, whatever runs and however images are put together; and what observers see.
 
 use mixfold_gemm::Context;
-use mixfold_model::{Form, Layer, Loader, Model, RepMlpNetConfig, registry};
+use mixfold_model::{Form, Layer, Loader, RepMlpNetConfig, registry};
 
+use crate::common::bits::{assert_same_bits, observe};
 use crate::common::repmlpnet::{load, small, stages};
-use crate::common::{Case, contexts, images, logits};
+use crate::common::{contexts, images, logits};
 
 const CLASSES: usize = 7;
 
@@ -35,55 +36,13 @@ fn configs() -> Vec<RepMlpNetConfig> {
 const FORMS: [(Form, Form); 3] =
     [(Form::Train, Form::Train), (Form::Train, Form::Deploy), (Form::Deploy, Form::Deploy)];
 
-/// The logits of each image, each computed alone.
-fn alone(model: &Model, images: &[f32], batch: usize) -> Vec<f32> {
-    let image = images.len() / batch;
-    images.chunks(image).flat_map(|image| logits(model, image, 1)).collect()
-}
-
-/// Compares all batch sizes up to `batches`, and logits with an observer, with `expected`.
-fn check(model: &Model, what: &str, images: &[f32], expected: &[f32], batches: usize) {
-    let image = model.input().iter().product::<usize>();
-    let classes = model.classes();
-    for batch in 1..=batches {
-        let (images, expected) = (&images[..batch * image], &expected[..batch * classes]);
-        let mut plan = model.plan(batch).unwrap();
-        let mut logits = vec![f32::NAN; batch * classes];
-        plan.run(images, &mut logits).unwrap();
-        assert_eq!(logits, expected, "{what}, batch {batch}");
-        logits.fill(f32::NAN);
-        plan.run_observed(images, &mut logits, |_, _, _, _| {}).unwrap();
-        assert_eq!(logits, expected, "{what}, batch {batch}, observed");
-        // Again, with what the first runs left behind, and the images in another order.
-        let reversed: Vec<f32> = images.chunks(image).rev().flatten().copied().collect();
-        plan.run(&reversed, &mut logits).unwrap();
-        let reversed: Vec<f32> = expected.chunks(classes).rev().flatten().copied().collect();
-        assert_eq!(logits, reversed, "{what}, batch {batch}, reversed");
-    }
-}
-
-/// For each kind of arithmetic the logits of all cases.
-fn whole(cases: &[Case], what: &str, batches: usize, load: impl Fn(&Loader) -> Model) {
-    let mut expected: [Option<Vec<f32>>; 2] = [None, None];
-    for Case { ctx, name, fused } in cases {
-        let model = load(&Loader::new().context(ctx.clone()));
-        let images = images(&model, batches);
-        let expected =
-            expected[usize::from(*fused)].get_or_insert_with(|| alone(&model, &images, batches));
-        let (first, second) = expected[..2 * model.classes()].split_at(model.classes());
-        assert!(expected.iter().all(|logit| logit.is_finite()));
-        assert_ne!(first, second, "images differ");
-        check(&model, &format!("{what}, {name}"), &images, expected, batches);
-    }
-}
-
 #[test]
 fn any_threads_batch_position_and_fused_instruction_set() {
     let cases = contexts();
     for config in configs() {
         for (stored, form) in FORMS {
             let what = format!("{config:?}, {stored} as {form}");
-            whole(&cases, &what, 6, |loader| {
+            assert_same_bits(&cases, &what, 6, |loader| {
                 load(&loader.clone().form(form), &config, CLASSES, stored, 3)
             });
         }
@@ -94,7 +53,7 @@ fn any_threads_batch_position_and_fused_instruction_set() {
 fn the_embedded_model() {
     let cases = contexts();
     for form in [Form::Train, Form::Deploy] {
-        whole(&cases, &format!("embedded, {form}"), 9, |loader| {
+        assert_same_bits(&cases, &format!("embedded, {form}"), 9, |loader| {
             loader.clone().form(form).embedded("repmlpnet_fashion").unwrap()
         });
     }
@@ -109,7 +68,7 @@ fn a_registered_model_with_random_weights() {
         threads && case.fused == fused
     });
     for form in [Form::Train, Form::Deploy] {
-        whole(&cases, &format!("t224, {form}"), 2, |loader| {
+        assert_same_bits(&cases, &format!("t224, {form}"), 2, |loader| {
             loader.clone().form(form).random("repmlpnet_t224", 3).unwrap()
         });
     }
@@ -152,18 +111,9 @@ fn observers_see_every_layer_of_every_image() {
         let model = load(&loader.clone().context(ctx.clone()), config, CLASSES, stored, 3);
         let sequential = load(&loader.context(ctx.sequential()), config, CLASSES, stored, 3);
         let images = images(&model, BATCH);
-        let record = |model: &Model| {
-            let (mut seen, mut logits) = (Vec::new(), vec![0.0; BATCH * CLASSES]);
-            let mut plan = model.plan(BATCH).unwrap();
-            plan.run_observed(&images, &mut logits, |layer, first, shape, values| {
-                assert_eq!(values.len(), shape.iter().product::<usize>());
-                seen.push((layer, first, shape.to_vec(), values.to_vec()));
-            })
-            .unwrap();
-            (seen, logits)
-        };
-        let (seen, logits) = record(&model);
-        assert_eq!((&seen, &logits), (&record(&sequential).0, &record(&sequential).1));
+        let found = observe(&model, &images, BATCH);
+        assert_eq!(found, observe(&sequential, &images, BATCH));
+        let (seen, logits) = found;
 
         // Groups of 196 / 40 images, rounded up.
         let groups = [(0, 5), (5, 4)];

@@ -6,8 +6,10 @@ use mixfold_model::{Checkpoint, Form, RepMlpBlock, RepMlpBlockConfig};
 use mixfold_reference::fill;
 use mixfold_simd::env;
 
-use crate::blocks::{deploy_tensors, file, reference_config, run, tensors};
+use crate::blocks::{deploy_tensors, run};
 use crate::common::files::fixture;
+use crate::common::repmlp::{file, reference_config, tensors};
+use crate::common::repmlpnet::reference_form;
 use crate::common::{distance, largest};
 
 const FORMS: [Form; 2] = [Form::Train, Form::Deploy];
@@ -160,12 +162,8 @@ fn folded_tensors_are_those_of_the_deploy_form() {
 fn sizes() {
     for config in [stored(), RepMlpBlockConfig { map: [7, 7], out_channels: 12, ..stored() }] {
         for form in FORMS {
-            let reference = match form {
-                Form::Train => mixfold_reference::fc3::Form::Train,
-                Form::Deploy => mixfold_reference::fc3::Form::Deploy,
-            };
             let elements = reference_config(&config)
-                .tensors(reference)
+                .tensors(reference_form(form))
                 .into_iter()
                 .filter(|(name, _)| !name.contains("running_"))
                 .map(|(_, shape)| shape.iter().product::<usize>() as u64);

@@ -1,10 +1,11 @@
 //! The same bits, whatever runs and however images are put together; and what observers see.
 
 use mixfold_gemm::Context;
-use mixfold_model::{Form, Loader, Model, RepMlpPlace, ResNetConfig};
+use mixfold_model::{Form, Loader, RepMlpPlace, ResNetConfig};
 
+use crate::common::bits::assert_same_bits;
 use crate::common::resnet::{load, plain, repmlp, small, stage};
-use crate::common::{Case, contexts, images, logits};
+use crate::common::{contexts, images, logits};
 use crate::layers::FORMS;
 
 const CLASSES: usize = 7;
@@ -25,46 +26,15 @@ fn configs() -> Vec<ResNetConfig> {
     vec![small(), plain(), larger]
 }
 
-/// Compares all batch sizes up to `batches`, and logits with an observer, with `expected`.
-fn check(model: &Model, what: &str, images: &[f32], expected: &[f32], batches: usize) {
-    let image = model.input().iter().product::<usize>();
-    for batch in 1..=batches {
-        let (images, expected) = (&images[..batch * image], &expected[..batch * CLASSES]);
-        let mut plan = model.plan(batch).unwrap();
-        let mut logits = vec![f32::NAN; batch * CLASSES];
-        plan.run(images, &mut logits).unwrap();
-        assert_eq!(logits, expected, "{what}, batch {batch}");
-        logits.fill(f32::NAN);
-        plan.run_observed(images, &mut logits, |_, _, _, _| {}).unwrap();
-        assert_eq!(logits, expected, "{what}, batch {batch}, observed");
-        // Again, with what the first runs left behind, and the images in another order.
-        let reversed: Vec<f32> = images.chunks(image).rev().flatten().copied().collect();
-        plan.run(&reversed, &mut logits).unwrap();
-        let reversed: Vec<f32> = expected.chunks(CLASSES).rev().flatten().copied().collect();
-        assert_eq!(logits, reversed, "{what}, batch {batch}, reversed");
-    }
-}
-
 #[test]
 fn any_threads_batch_position_and_fused_instruction_set() {
-    const BATCHES: usize = 5;
+    let cases = contexts();
     for config in configs() {
         for (stored, form) in FORMS {
-            let mut expected: [Option<Vec<f32>>; 2] = [None, None];
-            for Case { ctx, name, fused } in contexts() {
-                let loader = Loader::new().context(ctx).form(form);
-                let model = load(&loader, &config, CLASSES, stored, 3);
-                let images = images(&model, BATCHES);
-                let alone = || {
-                    let image = images.len() / BATCHES;
-                    images.chunks(image).flat_map(|image| logits(&model, image, 1)).collect()
-                };
-                let expected = expected[usize::from(fused)].get_or_insert_with(alone);
-                assert!(expected.iter().all(|logit| logit.is_finite()));
-                assert_ne!(expected[..CLASSES], expected[CLASSES..2 * CLASSES], "images differ");
-                let what = format!("{config:?}, {stored} as {form}, {name}");
-                check(&model, &what, &images, expected, BATCHES);
-            }
+            let what = format!("{config:?}, {stored} as {form}");
+            assert_same_bits(&cases, &what, 5, |loader| {
+                load(&loader.clone().form(form), &config, CLASSES, stored, 3)
+            });
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The system's allocator, with a book of what each thread has taken.
+//! The system's allocator, with a book of what each thread has taken. The one allocator of all suites
+//! that count: a suite that includes this file runs with it.
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
@@ -20,19 +21,28 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-// SAFETY: all is left to the system's allocator; the counters neither allocate nor have destructors.
+/// Memory that is zeroed or grows comes from `alloc` too, as the trait provides it: it counts as an
+/// allocation, and what grows is held twice while it is copied.
+//
+// SAFETY: all memory is the system allocator's, and so is each layout; the counters neither allocate,
+// nor unwind, nor have destructors.
 unsafe impl GlobalAlloc for Counting {
+    /// # Safety
+    /// 1. The size of `layout` is not 0.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         OF_ALL_THREADS.fetch_add(1, Ordering::Relaxed);
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         BYTES.set(BYTES.get() + layout.size() as isize);
         PEAK.set(PEAK.get().max(BYTES.get()));
-        // SAFETY: the caller's promise.
+        // SAFETY: 1.
         unsafe { System.alloc(layout) }
     }
+    /// # Safety
+    /// 1. `data` comes from `alloc`, with this `layout`.
+    /// 2. It has not been given back.
     unsafe fn dealloc(&self, data: *mut u8, layout: Layout) {
         BYTES.set(BYTES.get() - layout.size() as isize);
-        // SAFETY: the caller's promise.
+        // SAFETY: 1. and 2.: `alloc` has it from the system.
         unsafe { System.dealloc(data, layout) }
     }
 }
