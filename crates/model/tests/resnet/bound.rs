@@ -126,6 +126,9 @@ fn run_repmlp((x, map): &Map, repmlp: &RepMlp<f64>, form: Form) -> Map {
     (y, *map)
 }
 
+/// The norm of each row, and the convolutions.
+type Branches = (Vec<[Real; 2]>, Vec<(Conv2d, Linear)>);
+
 /// The matrix of a RepMLP, in groups of rows, and what stands beside it.
 struct Local<'a> {
     config: &'a Fc3Config,
