@@ -58,7 +58,7 @@ fn on_the_calling_thread() {
     for isa in mixfold_simd::env::isas_under_test() {
         let ctx = mixfold_gemm::Context::with_isa(isa).sequential();
         for model in models(&Loader::new().context(ctx)) {
-            for batch in 1..=9 {
+            for batch in [1, 2, 3, 4, 5, 9] {
                 let images = images(&model, batch);
                 let mut logits = vec![0.0; batch * model.classes()];
                 let mut plan = model.plan(batch).unwrap();
@@ -87,7 +87,7 @@ mod on_threads {
 
     use super::{count, images, models, name};
 
-    const RUNS: usize = 50;
+    const RUNS: usize = 20;
 
     /// A pool of rayon's that counts how often it is called.
     #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ mod on_threads {
 
     fn check(model: &Model, pool: &Rayon, calls: &AtomicUsize) {
         let what = name(model);
-        for batch in [1, 4, 8, 9, 11, 16] {
+        for batch in [1, 4, 9, 16] {
             calls.store(0, Ordering::Relaxed);
             let outside = count::allocations_of_all_threads(runs(model, batch, RUNS));
             let queued = calls.load(Ordering::Relaxed);

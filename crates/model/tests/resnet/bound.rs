@@ -136,9 +136,6 @@ struct Local<'a> {
     branches: Option<Branches>,
 }
 
-/// The norm behind the matrix, and the convolutions.
-type Branches = (Vec<[Real; 2]>, Vec<(Conv2d, Linear)>);
-
 impl<'a> Local<'a> {
     fn new(fc3: &'a Fc3<f64>, form: Form) -> Self {
         let config = &fc3.config;
