@@ -154,6 +154,8 @@ struct Layer {
     units: Option<Vec<usize>>,
     /// The place in the output of FC3.
     pixel: Option<[usize; 2]>,
+    /// Its images: `before` folding, if the weights are in train form, and `after`.
+    folding: Option<&'static [&'static str]>,
     /// Of the finite weights of the layer; of FC3, of those drawn.
     minimum: Option<f32>,
     maximum: Option<f32>,
@@ -171,8 +173,9 @@ impl Layer {
                 not_finite += 1;
             }
         }
-        let (count, units, pixel) = (None, None, None);
-        Layer { name: name.into(), size, count, units, pixel, minimum, maximum, not_finite }
+        let name = name.to_owned();
+        let (count, units, pixel, folding) = (None, None, None, None);
+        Layer { name, size, count, units, pixel, folding, minimum, maximum, not_finite }
     }
 
     fn range(&self) -> String {
@@ -310,7 +313,9 @@ impl Drawn {
             let count = layer.units.as_ref().zip(layer.count);
             let count = count
                 .map(|(units, all)| format!("{} of {all} {}, ", units.len(), self.what.images()));
-            rows.push(row(&layer.name, count.unwrap_or_default() + &layer.range()));
+            let folding = layer.folding.map(|images| format!("{} folding, ", images.join(" and ")));
+            let what = count.or(folding).unwrap_or_default();
+            rows.push(row(&layer.name, what + &layer.range()));
         }
         out.table([Align::Left; 2], &rows)
     }

@@ -147,18 +147,18 @@ pub(super) fn fc3(
         let places = height * width;
         let row = (channel * height + y) * width + x;
         let cut = |weights: Vec<f32>| weights[(row * inputs + input) * places..][..places].to_vec();
-        let both = trained.is_some();
+        let folding: &[_] = if trained.is_some() { &["before", "after"] } else { &["after"] };
         let images: Vec<_> = trained.into_iter().chain([folded]).map(cut).collect();
         let layer = Layer::new(&name, partition, images.iter().flatten());
         let (logarithms, largest) = colors::logarithms(&images);
         let unit = if largest > 0.0 { largest } else { 1.0 };
         let color = |image: &Vec<f64>| image.iter().map(|l| colors::sequential(l / unit)).collect();
-        let what = if both { "before and after folding" } else { "after folding" };
         sheet.0.push(Section {
             title: format!("{model}: {name}"),
             note: format!(
-                "{what}, at row {y}, column {x} of channel {channel}, input {input}; ln(|w|/min) to \
-                 {largest:.2}; {}",
+                "{} folding, at row {y}, column {x} of channel {channel}, input {input}; ln(|w|/min) \
+                 to {largest:.2}; {}",
+                folding.join(" and "),
                 layer.range()
             ),
             size: partition,
@@ -167,7 +167,7 @@ pub(super) fn fc3(
             paired: false,
             mark: Some([y, x]),
         });
-        sheet.1.push(Layer { pixel: Some([y, x]), ..layer });
+        sheet.1.push(Layer { pixel: Some([y, x]), folding: Some(folding), ..layer });
     }
     Ok(sheet)
 }
