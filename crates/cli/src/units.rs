@@ -11,8 +11,9 @@ pub(crate) type Shape = [usize; 3];
 ///
 /// `Σ |F(k, l)|² · √(f(k, h)² + f(l, w)²) / Σ |F(k, l)|²`, `f(k, n) = min(k, n − k) / n`,
 ///
-/// over all frequencies and channels, where F is the discrete Fourier transform of a channel without its
-/// mean. Cycles per weight, from 0 (constant) to √½ (checkerboard); infinite if a weight is not finite.
+/// over all frequencies and channels, where F is the discrete Fourier transform of a channel. Cycles per
+/// weight, from 0 (constant) to √½ (checkerboard); infinite if a weight is not finite. The mean counts: a
+/// unit that is nearly constant is a low frequency, whatever the noise on it.
 pub(crate) fn frequency(unit: &[f32], [_, height, width]: Shape) -> f64 {
     if unit.iter().any(|weight| !weight.is_finite()) {
         return f64::INFINITY;
@@ -20,8 +21,10 @@ pub(crate) fn frequency(unit: &[f32], [_, height, width]: Shape) -> f64 {
     let (mut power, mut moment) = (0.0, 0.0);
     let waves = [height, width].map(waves);
     for channel in unit.chunks_exact((height * width).max(1)) {
+        // The mean by itself, so that a constant has no pattern, not that of its roundings.
+        let (mean, channel) = centred(channel);
+        power += (mean * channel.len() as f64).powi(2);
         // Along the rows, then down the columns.
-        let channel = without_mean(channel);
         let mut rows = vec![(0.0, 0.0); height * width];
         for (y, row) in channel.chunks_exact(width).enumerate() {
             for l in 0..=width / 2 {
@@ -61,17 +64,19 @@ fn cycles(k: usize, n: usize) -> f64 {
     k.min(n - k) as f64 / n as f64
 }
 
-fn without_mean(values: &[f32]) -> Vec<f64> {
+/// The mean, and the values without it.
+fn centred(values: &[f32]) -> (f64, Vec<f64>) {
+    if values.iter().all(|value| value == &values[0]) {
+        return (values[0].into(), vec![0.0; values.len()]);
+    }
     let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
-    // A constant has no pattern, not that of its rounding.
-    let constant = values.iter().all(|value| value == &values[0]);
-    values.iter().map(|&value| if constant { 0.0 } else { f64::from(value) - mean }).collect()
+    (mean, values.iter().map(|&value| f64::from(value) - mean).collect())
 }
 
 /// Partial sums of a scalar product.
 const LANES: usize = 8;
 
-/// The units without their means, as vectors of length 1, of 0 if they are constant.
+/// The units as vectors of length 1, or 0.
 struct Directions {
     /// Length of a unit with the zeros behind it.
     stride: usize,
@@ -79,12 +84,12 @@ struct Directions {
 }
 
 impl Directions {
-    fn new(units: &[&[f32]], len: usize, plane: usize) -> Self {
+    fn new(units: &[&[f32]], len: usize) -> Self {
         let stride = len.next_multiple_of(LANES);
         let mut values = Vec::with_capacity(units.len() * stride);
         for (i, unit) in units.iter().enumerate() {
             let start = i * stride;
-            values.extend(unit.chunks_exact(plane).flat_map(without_mean));
+            values.extend(unit.iter().map(|&value| f64::from(value)));
             values.resize(start + stride, 0.0);
             let direction = &mut values[start..];
             let norm = dot(direction, direction).sqrt();
@@ -113,18 +118,17 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// The first `limit` of all units in the order in which they are shown: the one of lowest [`frequency`],
-/// then the one that is closest to its negative (the most negative cosine, without means), and so on
-/// with those that are left. Of equal ones, the first in the matrix is taken; those with weights that are
+/// then the one that is closest to its negative (the most negative cosine), and so on with those that
+/// are left. Of equal ones, the first in the matrix is taken; those with weights that are
 /// not finite come last.
 ///
 /// For n units of h × w weights, the frequencies take about `2 · n · h · w · (h + w)` multiply-adds, the
 /// neighbours `limit / 2 · n · h · w`; memory is that of the units in `f64`.
 pub(crate) fn order(units: &[f32], shape: Shape, limit: usize) -> Vec<usize> {
     let len = shape.iter().product::<usize>().max(1);
-    let plane = (shape[1] * shape[2]).max(1);
     let units: Vec<_> = units.chunks_exact(len).collect();
     let frequencies: Vec<_> = units.iter().map(|unit| frequency(unit, shape)).collect();
-    let directions = Directions::new(&units, len, plane);
+    let directions = Directions::new(&units, len);
     let mut sorted: Vec<_> = (0..units.len()).collect();
     sorted.sort_by(|&a, &b| frequencies[a].total_cmp(&frequencies[b]));
     let finite = sorted.partition_point(|&unit| frequencies[unit].is_finite());
@@ -188,6 +192,20 @@ mod tests {
         assert!(matches!(found[..2], [2, 4] | [4, 2]), "{found:?}");
         assert!(matches!(found[2..4], [1, 3] | [3, 1]), "{found:?}");
         assert_eq!(order(&units, SHAPE, 3), found[..3]);
+    }
+
+    #[test]
+    fn what_is_nearly_constant_is_low_and_has_its_opposite() {
+        let noise = |i: usize| (i * 7919 % 101) as f32 / 101.0 - 0.5;
+        let low = unit(|y, x| 1.0 + noise(6 * y + x));
+        let negative = unit(|y, x| -0.7 - noise(6 * y + x + 50));
+        let wave = |phase: f64| unit(move |_, x| (TAU * (x as f64 / 6.0 + phase)).cos() as f32);
+        let units = [wave(0.0), low, wave(0.25), negative, wave(0.5), wave(0.75)].concat();
+        let found = order(&units, SHAPE, usize::MAX);
+        assert!(matches!(found[..2], [1, 3] | [3, 1]), "{found:?}");
+        for pair in found[2..].chunks(2) {
+            assert!(matches!(pair, [0, 4] | [4, 0] | [2, 5] | [5, 2]), "{found:?}");
+        }
     }
 
     #[test]

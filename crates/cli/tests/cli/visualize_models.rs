@@ -23,7 +23,7 @@ fn units_and_stems() {
     };
     for (model, units, stem) in [
         ("mixer_s32_224", Some(("mlp_tokens.fc1", 256, 7)), ("stem.proj", 512, 32)),
-        ("gmixer_12_224", Some(("mlp_tokens.fc1", 192, 14)), ("stem.proj", 384, 16)),
+        ("gmixer_12_224", Some(("mlp_tokens.fc1", 384, 14)), ("stem.proj", 384, 16)),
         ("resmlp_12_224", Some(("linear_tokens", 196, 14)), ("stem.proj", 384, 16)),
         ("gmlp_ti16_224", Some(("mlp_channels.gate.proj", 196, 14)), ("stem.proj", 128, 16)),
         ("linear_tiny", Some(("mlp2.fc1", 788, 14)), ("patch_embed.proj", 192, 16)),
@@ -39,7 +39,7 @@ fn units_and_stems() {
             assert_eq!(json["layers"].as_array().unwrap().len(), 3);
             let found = &json["layers"][2];
             assert_eq!(found["name"], format!("blocks.2.{layer}"));
-            assert_eq!((&found["size"], &found["count"]), (&json!([side; 2]), &json!(count)));
+            assert_eq!((&found["size"], &found["count"]), (&json!([side, side]), &json!(count)));
             // Equal ones in their own order.
             assert_eq!(found["units"], json!([0, 1, 2, 3, 4]));
         } else {
@@ -49,7 +49,7 @@ fn units_and_stems() {
         let found = draw("stem").json()["layers"][0].take();
         let (stem, count, patch) = stem;
         assert_eq!(found["name"], stem);
-        assert_eq!((&found["size"], &found["count"]), (&json!([patch; 2]), &json!(count)));
+        assert_eq!((&found["size"], &found["count"]), (&json!([patch, patch]), &json!(count)));
     }
 }
 
