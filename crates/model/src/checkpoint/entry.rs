@@ -18,7 +18,7 @@ pub enum Dtype {
     /// IEEE binary64.
     F64,
     /// Any other type, by the file's own name for it (PyTorch's in a `.pth`);
-    /// [`Checkpoint::read_f32`] refuses it.
+    /// [`Checkpoint::read_f32`](super::Checkpoint::read_f32) refuses it.
     Other(String),
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::pth;
 
-/// The file formats that [`Checkpoint::open`] tells apart.
+/// The file formats that [`Checkpoint::open`](super::Checkpoint::open) tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
