@@ -61,6 +61,8 @@ pub(crate) enum CliError {
          {allowed:.0e}: please report this"
     )]
     Forms { model: String, relative: f64, allowed: f64 },
+    #[error("{model} {reason}")]
+    NothingToDraw { model: String, reason: &'static str },
     #[error("standard output: {0}")]
     Output(io::Error),
 }

@@ -13,7 +13,7 @@ use crate::families::{
 use crate::folding::Folding;
 use crate::layer_weights::TokenLayer;
 use crate::network::{Network, Phase};
-use crate::repmlp;
+use crate::repmlp::{self, Fc3Sizes};
 use crate::resnet;
 use crate::sizes::sum;
 use crate::tokens::{self, Found, Names, TokenFamily, TokenNet};
@@ -61,8 +61,14 @@ pub(crate) trait Architecture {
     fn blocks(&self) -> usize;
     /// The patch embedding, under its usual name.
     fn stem(&self) -> &'static str;
-    /// The layers that mix tokens by a matrix along them, in order.
-    fn token_layers(&self) -> Vec<TokenLayer>;
+    /// The layers that mix tokens by a matrix along them alone, in order; none if there are other ways.
+    fn token_layers(&self) -> Vec<TokenLayer> {
+        Vec::new()
+    }
+    /// FC3 of each RepMLP, in order.
+    fn fc3s(&self) -> Vec<Fc3Sizes> {
+        Vec::new()
+    }
     /// What a file tells of its weights; the usual where it does not tell.
     fn kind(&self, file: &Checkpoint) -> Kind;
     /// All tensors of such weights.
@@ -217,11 +223,10 @@ impl<F: TokenFamily> Architecture for F {
 
     fn token_layers(&self) -> Vec<TokenLayer> {
         let Some(module) = F::TOKEN_MATRIX else { return Vec::new() };
-        let layer = |i| TokenLayer {
+        let layer = |i| TokenLayer::Matrix {
             module: format!("blocks.{i}.{module}"),
             grid: self.trunk().grid(),
             prefix: self.readout().prefix(),
-            stage: None,
         };
         (0..self.trunk().depth).map(layer).collect()
     }

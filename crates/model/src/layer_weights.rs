@@ -2,22 +2,24 @@
 
 use crate::architecture::Stored;
 use crate::config::Form;
-use crate::repmlp::{self, Fc3};
+use crate::repmlp::{Fc3, Fc3Sizes};
 use crate::weights::Weights;
 use crate::{Checkpoint, Config, ModelError, detect, registry};
 
-/// A layer that mixes tokens, or the places of a map: what its first matrix is called, and what a row of
-/// it means.
+/// A layer that mixes tokens by a matrix along them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TokenLayer {
-    /// The module, under its usual name.
-    pub module: String,
-    /// Places below and beside each other.
-    pub grid: [usize; 2],
-    /// Columns in front of those of the places, for learned tokens.
-    pub prefix: usize,
-    /// The stage of a RepMLPNet, whose matrix has a train form.
-    pub stage: Option<usize>,
+pub(crate) enum TokenLayer {
+    /// The rows of a stored matrix.
+    Matrix {
+        /// The module, under its usual name.
+        module: String,
+        /// Places below and beside each other.
+        grid: [usize; 2],
+        /// Columns in front of those of the places, for learned tokens.
+        prefix: usize,
+    },
+    /// The rows of FC3 of a RepMLPNet, in one of its forms.
+    Fc3(Fc3Sizes),
 }
 
 /// The weights of a model in a file, layer by layer: all tensors are there and of the right shapes, none
@@ -52,15 +54,15 @@ pub struct TokenUnits {
     pub rows: Vec<f32>,
 }
 
-/// The filters of a patch embedding, as they are stored.
+/// The filters of a patch embedding or of a first convolution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StemFilters {
     /// The layer, under its usual name.
     pub layer: String,
     /// Channels of the images.
     pub channels: usize,
-    /// Height and width of a patch.
-    pub patch: [usize; 2],
+    /// Height and width of a filter.
+    pub kernel: [usize; 2],
     /// `[filters, channels, height, width]`
     pub values: Vec<f32>,
 }
@@ -103,8 +105,8 @@ impl<'a> LayerWeights<'a> {
         (!self.config.forms().is_empty()).then_some(self.stored.kind.form)
     }
 
-    /// Number of layers that mix tokens by a matrix along them, 0 if the model mixes them by attention
-    /// alone.
+    /// Number of layers that mix tokens by a matrix along them alone; 0 of a model that mixes them by
+    /// attention or by convolutions, or together with channels, as the RepMLPs of a ResNet do.
     pub fn token_layers(&self) -> usize {
         self.config.architecture().token_layers().len()
     }
@@ -122,44 +124,44 @@ impl<'a> LayerWeights<'a> {
         layer: usize,
         form: Option<Form>,
     ) -> Result<TokenUnits, ModelError> {
-        let TokenLayer { module, grid, prefix, stage } = self.token_layer(layer)?;
-        let weights = &mut self.stored.weights;
-        let rows = match (stage, form) {
-            (None, None) => {
-                let rows = weights.rows(&format!("{module}.weight"))?;
-                without_first(rows, prefix, grid[0] * grid[1])
+        let layers = self.config.architecture().token_layers();
+        let sizes = match (self.one_of(layers, layer)?, form) {
+            (TokenLayer::Fc3(sizes), _) => sizes,
+            (TokenLayer::Matrix { .. }, Some(_)) => {
+                return Err(ModelError::OneForm { model: self.model.clone() });
             }
-            (None, Some(_)) => return Err(ModelError::OneForm { model: self.model.clone() }),
-            (Some(_), form) => {
-                let fc3 = self.fc3(layer)?;
-                match (form, fc3.trained) {
-                    (Some(Form::Train), Some(trained)) => trained,
-                    (Some(Form::Train), None) => return Err(ModelError::Folded),
-                    _ => fc3.folded,
-                }
+            (TokenLayer::Matrix { module, grid, prefix }, None) => {
+                let rows = self.stored.weights.rows(&format!("{module}.weight"))?;
+                let rows = without_first(rows, prefix, grid[0] * grid[1]);
+                return Ok(TokenUnits { layer: module, grid, rows });
             }
         };
-        Ok(TokenUnits { layer: module, grid, rows })
+        let Fc3 { layer, partition, trained, folded, .. } =
+            sizes.read(&mut self.stored.weights, self.stored.kind.form)?;
+        let rows = match form {
+            Some(Form::Train) => trained.ok_or(ModelError::Folded)?,
+            Some(Form::Deploy) | None => folded,
+        };
+        Ok(TokenUnits { layer, grid: partition, rows })
     }
 
-    /// FC3 of a RepMLPNet's block, counted from 0, as it was trained (of weights in train form) and with
-    /// the convolutions folded in.
+    /// Number of FC3 layers: one for each RepMLP of a RepMLPNet or of a ResNet.
+    pub fn fc3_layers(&self) -> usize {
+        self.config.architecture().fc3s().len()
+    }
+
+    /// FC3 of a RepMLP, counted from 0 in the order of the network, as it was trained (of weights in
+    /// train form) and with the convolutions folded in.
     ///
     /// # Errors
-    /// [`ModelError::OneForm`] if the model is no RepMLPNet; [`ModelError::NoSuchLayer`]; if the tensors
-    /// cannot be read or folded.
+    /// [`ModelError::NoSuchLayer`]; if the tensors cannot be read or folded.
     pub fn fc3(&mut self, layer: usize) -> Result<Fc3, ModelError> {
-        let Config::RepMlpNet(config) = &self.config else {
-            return Err(ModelError::OneForm { model: self.model.clone() });
-        };
-        let config = config.clone();
-        let TokenLayer { module, stage, .. } = self.token_layer(layer)?;
-        let block = module.strip_suffix(".fc3").unwrap_or(&module);
-        let form = self.stored.kind.form;
-        repmlp::net_fc3(&mut self.stored.weights, &config, block, stage.unwrap_or(0), form)
+        let sizes = self.one_of(self.config.architecture().fc3s(), layer)?;
+        sizes.read(&mut self.stored.weights, self.stored.kind.form)
     }
 
-    /// The filters of the patch embedding. Batch norms behind it are not folded in.
+    /// The filters of the patch embedding, or of the first convolution of a ResNet. They are as they are
+    /// stored: a batch norm behind them is folded in only where that is part of the deploy form.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -171,11 +173,10 @@ impl<'a> LayerWeights<'a> {
             unreachable!("a convolution has four dimensions");
         };
         let values = weights.rows(&name)?;
-        Ok(StemFilters { layer: layer.to_owned(), channels, patch: [height, width], values })
+        Ok(StemFilters { layer: layer.to_owned(), channels, kernel: [height, width], values })
     }
 
-    fn token_layer(&self, layer: usize) -> Result<TokenLayer, ModelError> {
-        let mut layers = self.config.architecture().token_layers();
+    fn one_of<T>(&self, mut layers: Vec<T>, layer: usize) -> Result<T, ModelError> {
         if layer < layers.len() {
             return Ok(layers.swap_remove(layer));
         }

@@ -23,7 +23,7 @@ use choice::{Layers, Pair};
 /// a patch: red above 0, blue below, white at 0, each unit by its own largest weight; green is not finite.
 /// Low frequencies come first, each unit beside the one that is closest to its negative.
 ///
-/// stem: the filters of the patch embedding, in colour, mid grey at 0.
+/// stem: the filters of the patch embedding or of the first convolution, in colour, mid grey at 0.
 ///
 /// fc3: what RepMLP's FC3 reads around one place, before and after the convolutions are folded in: the
 /// logarithm of the absolute weight, lighter if larger, on one scale.
@@ -49,17 +49,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHAT", default_value = "units")]
     what: What,
 
-    /// Layers to draw, counted from 0: numbers and ranges as 0,2-5, or all
-    #[arg(long, value_name = "LIST", default_value = "first three", value_parser = choice::layers)]
-    layers: Layers,
+    /// Layers of units or of FC3, counted from 0: numbers and ranges as 0,2-5, or all [default: the first
+    /// three]
+    #[arg(long, value_name = "LIST", value_parser = choice::layers)]
+    layers: Option<Layers>,
 
     /// Units or filters to draw of each layer [default: all, 1024 at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     units: Option<u32>,
 
-    /// Order of units and filters
-    #[arg(long, value_name = "ORDER", default_value = "frequency")]
-    sort: Sort,
+    /// Order of units and filters [default: frequency]
+    #[arg(long, value_name = "ORDER")]
+    sort: Option<Sort>,
 
     /// Form of the units of a RepMLPNet: train has them as they were trained [default: deploy]
     #[arg(long, value_name = "FORM")]
@@ -69,9 +70,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "Y,X", value_parser = choice::pair)]
     pixel: Option<Pair>,
 
-    /// Output channel of FC3 (of a RepMLPNet, share-set) and input channel in its group
-    #[arg(long, value_name = "OUT,IN", default_value = "0,0", value_parser = choice::pair)]
-    channel: Pair,
+    /// Output channel of FC3 (of a RepMLPNet, share-set) and input channel in its group [default: 0,0]
+    #[arg(long, value_name = "OUT,IN", value_parser = choice::pair)]
+    channel: Option<Pair>,
 
     /// Draw FC3 of the block of RepMLP (2021) whose tensors have names that begin with this and a dot; may
     /// be empty
@@ -106,6 +107,25 @@ enum What {
     Fc3,
 }
 
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            What::Units => "units",
+            What::Stem => "stem",
+            What::Fc3 => "fc3",
+        }
+    }
+
+    /// What its images are.
+    fn images(self) -> &'static str {
+        match self {
+            What::Units => "units",
+            What::Stem => "filters",
+            What::Fc3 => "places",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Sort {
     Frequency,
@@ -134,6 +154,8 @@ struct Layer {
     units: Option<Vec<usize>>,
     /// The place in the output of FC3.
     pixel: Option<[usize; 2]>,
+    /// Its images: `before` folding, if the weights are in train form, and `after`.
+    folding: Option<&'static [&'static str]>,
     /// Of the finite weights of the layer; of FC3, of those drawn.
     minimum: Option<f32>,
     maximum: Option<f32>,
@@ -151,8 +173,9 @@ impl Layer {
                 not_finite += 1;
             }
         }
-        let (count, units, pixel) = (None, None, None);
-        Layer { name: name.into(), size, count, units, pixel, minimum, maximum, not_finite }
+        let name = name.to_owned();
+        let (count, units, pixel, folding) = (None, None, None, None);
+        Layer { name, size, count, units, pixel, folding, minimum, maximum, not_finite }
     }
 
     fn range(&self) -> String {
@@ -172,30 +195,23 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
         let path = args.out.display();
         return Err(CliError::Usage(format!("--out {path}: give a name that ends with .png")));
     }
-    if args.block.is_some() && args.what != What::Fc3 {
-        return Err(CliError::Usage("--block goes with --what fc3".into()));
-    }
+    args.check()?;
     let io = |source| CliError::Io { path: args.out.clone(), source };
     let mut file = args.open()?;
     let (model, (sections, layers)) =
         if let (Some(block), Some(Pair(partition))) = (&args.block, args.partition) {
             let fc3 = mixfold_model::Fc3::of_block(&mut file, block, partition)?;
-            (None, sheet::fc3(args, &file.path().display().to_string(), vec![fc3])?)
+            (None, sheet::fc3(args, &file.path().display().to_string(), [Ok(fc3)])?)
         } else {
             let mut weights = LayerWeights::find(&mut file, args.model.as_deref())?;
             let sheet = match args.what {
                 What::Units => sheet::units(args, &mut weights)?,
                 What::Stem => sheet::stem(args, &mut weights)?,
                 What::Fc3 => {
-                    if weights.form().is_none() {
-                        let model = weights.model();
-                        let message = format!("{model} has no FC3: it is no RepMLPNet");
-                        return Err(CliError::Usage(message));
-                    }
+                    let layers = args.layers(weights.model(), weights.fc3_layers(), NO_FC3)?;
                     let model = text::model(weights.model(), weights.form().map(form_name));
-                    let layers = args.layers.resolve(weights.model(), weights.token_layers())?;
                     let fc3 = layers.into_iter().map(|layer| weights.fc3(layer));
-                    sheet::fc3(args, &model, fc3.collect::<Result<_, _>>()?)?
+                    sheet::fc3(args, &model, fc3)?
                 }
             };
             (Some(weights.model().to_owned()), sheet)
@@ -231,7 +247,46 @@ fn form_name(form: Form) -> &'static str {
     }
 }
 
+/// Why a model has no units, and why none of FC3.
+const NO_UNITS: &str = "has no units to draw: no matrix of it goes along the tokens alone";
+const NO_FC3: &str = "has no FC3 to draw: it has no RepMLP";
+
 impl Args {
+    /// That no option is given that makes no difference.
+    fn check(&self) -> Result<(), CliError> {
+        use What::{Fc3, Stem, Units};
+        let options: [(_, _, &[What]); 7] = [
+            ("--layers", self.layers.is_some(), &[Units, Fc3]),
+            ("--units", self.units.is_some(), &[Units, Stem]),
+            ("--sort", self.sort.is_some(), &[Units, Stem]),
+            ("--form", self.form.is_some(), &[Units]),
+            ("--pixel", self.pixel.is_some(), &[Fc3]),
+            ("--channel", self.channel.is_some(), &[Fc3]),
+            ("--block", self.block.is_some(), &[Fc3]),
+        ];
+        let ignored = options.iter().find(|(_, given, of)| *given && !of.contains(&self.what));
+        let Some((option, _, of)) = ignored else { return Ok(()) };
+        let of: Vec<_> = of.iter().map(|what| what.name()).collect();
+        Err(CliError::Usage(format!("{option} goes with --what {}", of.join(" or "))))
+    }
+
+    /// The numbers of the layers to draw, of `count`; if there are none, for this `reason`.
+    fn layers(
+        &self,
+        model: &str,
+        count: usize,
+        reason: &'static str,
+    ) -> Result<Vec<usize>, CliError> {
+        if count == 0 {
+            return Err(CliError::NothingToDraw { model: model.to_owned(), reason });
+        }
+        Ok(self.layers.as_ref().unwrap_or(&Layers::FirstThree).resolve(model, count)?)
+    }
+
+    fn sort(&self) -> Sort {
+        self.sort.unwrap_or(Sort::Frequency)
+    }
+
     fn open(&self) -> Result<Checkpoint, CliError> {
         let name = self.model.as_deref();
         let info = name.and_then(registry::model);
@@ -256,8 +311,11 @@ impl Drawn {
         }
         for layer in &self.layers {
             let count = layer.units.as_ref().zip(layer.count);
-            let count = count.map(|(units, all)| format!("{} of {all} units, ", units.len()));
-            rows.push(row(&layer.name, count.unwrap_or_default() + &layer.range()));
+            let count = count
+                .map(|(units, all)| format!("{} of {all} {}, ", units.len(), self.what.images()));
+            let folding = layer.folding.map(|images| format!("{} folding, ", images.join(" and ")));
+            let what = count.or(folding).unwrap_or_default();
+            rows.push(row(&layer.name, what + &layer.range()));
         }
         out.table([Align::Left; 2], &rows)
     }

@@ -11,9 +11,12 @@ mod fold;
 mod forms;
 mod inspect;
 mod models;
+mod networks;
 mod pytorch;
 mod run;
 mod visualize;
+mod visualize_fc3;
+mod visualize_models;
 
 #[path = "../../../model/tests/common/pth.rs"]
 mod pth;

@@ -98,7 +98,7 @@ fn fold(model: &str, config: &Config, input: &Path, output: &Path) -> Result<Fol
         Ok(())
     };
     let bytes_after = write_safetensors(output, tensors, &metadata, fill)?;
-    let (blocks, convolutions) = (folding.fc3_layers(), folding.conv_bns());
+    let (blocks, convolutions) = (config.architecture().fc3s().len(), folding.conv_bns());
     Ok(Folded { blocks, convolutions, bytes_before, bytes_after })
 }
 

@@ -33,8 +33,6 @@ pub use report::{BlockReport, Size, config_report, fold_report};
 
 /// What folding asks of the sizes of a model with two forms.
 pub(crate) trait Folding {
-    /// Fully connected layers with convolutions beside them.
-    fn fc3_layers(&self) -> usize;
     /// Convolutions that become one with their batch norms.
     fn conv_bns(&self) -> usize;
     /// Whether weight and bias of this module of the deploy form are others than in the train form.

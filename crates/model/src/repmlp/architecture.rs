@@ -3,7 +3,7 @@
 use mixfold_gemm::Activation;
 use mixfold_simd::Isa;
 
-use super::{RepMlpNet, RepMlpNetConfig, RepMlpNetStage, fold, names};
+use super::{Fc3Sizes, RepMlpNet, RepMlpNetConfig, RepMlpNetStage, fold, names};
 use crate::architecture::{Architecture, Kind, Stored};
 use crate::config::Form;
 use crate::folding::Folding;
@@ -70,13 +70,11 @@ impl Architecture for RepMlpNetConfig {
     }
 
     fn token_layers(&self) -> Vec<TokenLayer> {
-        let layer = |(block, stage): (String, usize)| TokenLayer {
-            module: format!("{block}.fc3"),
-            grid: self.map(stage),
-            prefix: 0,
-            stage: Some(stage),
-        };
-        fold::blocks(self).map(layer).collect()
+        self.fc3s().into_iter().map(TokenLayer::Fc3).collect()
+    }
+
+    fn fc3s(&self) -> Vec<Fc3Sizes> {
+        fold::blocks(self).map(|(block, stage)| self.fc3(&block, stage)).collect()
     }
 
     fn kind(&self, file: &Checkpoint) -> Kind {

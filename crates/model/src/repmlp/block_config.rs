@@ -1,5 +1,6 @@
 //! Sizes of a RepMLP block, and what follows from them.
 
+use super::fc3_sizes::Fc3Sizes;
 use super::specs::{Specs, trained};
 use crate::ModelError;
 use crate::config::Form;
@@ -99,8 +100,6 @@ impl RepMlpBlockConfig {
     pub(crate) fn specs(&self, prefix: &str, form: Form) -> Vec<Spec> {
         let name = |name: &str| format!("{prefix}{name}");
         let mut specs = Specs::default();
-        let shared = self.channels.checked_div(self.groups).unwrap_or(0);
-        let rows = self.out_channels.saturating_mul(self.pixels());
         if self.is_cut() {
             let [inputs, hidden] = self.global();
             specs.layer(&name("fc1_fc2.fc1"), &[hidden, inputs]);
@@ -109,18 +108,21 @@ impl RepMlpBlockConfig {
                 specs.norm(&name("avg.bn"), self.channels);
             }
         }
-        specs.add(name("fc3.weight"), &[rows, shared.saturating_mul(self.pixels()), 1, 1]);
-        match form {
-            Form::Deploy => specs.add(name("fc3.bias"), &[rows]),
-            Form::Train => {
-                specs.norm(&name("fc3_bn"), rows);
-                for &kernel in &self.kernels {
-                    let shape = [self.out_channels, shared, kernel, kernel];
-                    specs.conv_bn(&name(&format!("repconv{kernel}")), shape);
-                }
-            }
-        }
+        specs.extend(self.fc3(prefix).specs(form));
         specs.into_inner()
+    }
+
+    /// FC3, with `prefix` in front of its official name.
+    pub(crate) fn fc3(&self, prefix: &str) -> Fc3Sizes {
+        Fc3Sizes {
+            prefix: prefix.to_owned(),
+            out: self.out_channels,
+            inputs: self.channels.checked_div(self.groups).unwrap_or(0),
+            groups: self.groups,
+            partition: self.partition,
+            norm: self.out_channels.saturating_mul(self.pixels()),
+            kernels: self.kernels.clone(),
+        }
     }
 
     /// That a block can have these sizes.

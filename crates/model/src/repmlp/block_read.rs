@@ -91,27 +91,12 @@ impl<'a, 'b> BlockWeights<'a, 'b> {
 
     /// The matrix and what stands beside it, of weights in train form.
     pub(super) fn branches(&mut self) -> Result<Branches, ModelError> {
-        let (prefix, mut read) = (&self.prefix, Reader::new(self.weights));
-        let RepMlpBlockConfig { groups, partition, kernels, .. } = self.config;
-        let mut kernel = |size| read.kernel(&format!("{prefix}repconv{size}"), *groups);
-        let kernels = kernels.iter().map(&mut kernel).collect::<Result<_, _>>()?;
-        let module = format!("{prefix}fc3");
-        Ok(Branches {
-            fc: read.linear(&module, false)?,
-            norm: read.affine(&format!("{prefix}fc3_bn"))?,
-            module,
-            kernels,
-            groups: *groups,
-            map: *partition,
-        })
+        self.config.fc3(&self.prefix).branches(&mut Reader::new(self.weights))
     }
 
     /// The matrix and bias of the deploy form, of weights in the form `stored`.
     pub(crate) fn folded(&mut self, stored: Form) -> Result<Linear, ModelError> {
-        match stored {
-            Form::Train => self.branches()?.fold(),
-            Form::Deploy => Reader::new(self.weights).linear(&format!("{}fc3", self.prefix), true),
-        }
+        self.config.fc3(&self.prefix).folded(&mut Reader::new(self.weights), stored)
     }
 }
 

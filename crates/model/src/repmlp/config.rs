@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::fc3_sizes::Fc3Sizes;
 use super::names;
 use super::specs::trained;
 use crate::config::Form;
@@ -64,6 +65,20 @@ impl RepMlpNetConfig {
     pub(crate) fn places(&self, stage: usize) -> usize {
         let [height, width] = self.map(stage);
         height.saturating_mul(width)
+    }
+
+    /// FC3 of a block of a stage.
+    pub(crate) fn fc3(&self, block: &str, stage: usize) -> Fc3Sizes {
+        let RepMlpNetStage { share_sets, .. } = self.stages[stage];
+        Fc3Sizes {
+            prefix: format!("{block}."),
+            out: share_sets,
+            inputs: 1,
+            groups: share_sets,
+            partition: self.map(stage),
+            norm: share_sets,
+            kernels: self.kernels.to_vec(),
+        }
     }
 
     /// Hidden units of the gates of a stage.

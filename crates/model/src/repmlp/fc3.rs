@@ -1,9 +1,6 @@
 //! FC3 of a block before and after its convolutions are folded in, to look at.
 
-use super::RepMlpNetConfig;
-use super::local::Branches;
-use super::read::Reader;
-use super::specs::Specs;
+use super::fc3_sizes::Fc3Sizes;
 use crate::config::Form;
 use crate::weights::Weights;
 use crate::{Checkpoint, ModelError};
@@ -80,54 +77,11 @@ impl Fc3 {
         };
         let mut kernels: Vec<_> = file.names().filter_map(size).collect();
         kernels.sort_unstable();
-        let mut specs = Specs::default();
-        specs.add(weight, &[rows, cols, 1, 1]);
-        if form == Form::Train {
-            specs.norm(&name("fc3_bn"), rows);
-            for &kernel in &kernels {
-                let shape = [out, inputs, kernel, kernel];
-                specs.conv_bn(&name(&format!("repconv{kernel}")), shape);
-            }
-        }
+        // Which input channels a group has makes no difference to its rows: one group will do.
+        let (groups, norm) = (1, rows);
+        let sizes = Fc3Sizes { prefix: name(""), out, inputs, groups, partition, norm, kernels };
         let model = format!("the RepMLP block `{prefix}`");
-        let mut weights = Weights::find_some(file, &model, specs.into_inner())?;
-        let mut read = Reader::new(&mut weights);
-        let fc = read.linear(&layer, false)?;
-        let (trained, folded) = match form {
-            Form::Deploy => (None, fc.weight),
-            Form::Train => {
-                let trained = fc.weight.clone();
-                // Which input channels a group has makes no difference to its rows.
-                let kernel = |k| read.kernel(&name(&format!("repconv{k}")), 1);
-                let kernels = kernels.into_iter().map(kernel).collect::<Result<_, _>>()?;
-                let norm = read.affine(&name("fc3_bn"))?;
-                let module = layer.clone();
-                let branches = Branches { module, fc, norm, kernels, groups: 1, map: partition };
-                (Some(trained), branches.fold()?.weight)
-            }
-        };
-        Ok(Fc3 { layer, out, inputs, partition, trained, folded })
+        let mut weights = Weights::find_some(file, &model, sizes.specs(form))?;
+        sizes.read(&mut weights, form)
     }
-}
-
-/// FC3 of a RepMLPNet's block, of weights in the form `stored`.
-pub(crate) fn net_fc3(
-    weights: &mut Weights<'_>,
-    config: &RepMlpNetConfig,
-    block: &str,
-    stage: usize,
-    stored: Form,
-) -> Result<Fc3, ModelError> {
-    let (layer, partition) = (format!("{block}.fc3"), config.map(stage));
-    let mut read = Reader::new(weights);
-    let (trained, folded) = match stored {
-        Form::Deploy => (None, read.linear(&layer, true)?.weight),
-        Form::Train => {
-            let branches = read.branches(block, config, stage)?;
-            let trained = branches.fc.weight.clone();
-            (Some(trained), branches.fold()?.weight)
-        }
-    };
-    let out = config.stages[stage].share_sets;
-    Ok(Fc3 { layer, out, inputs: 1, partition, trained, folded })
 }

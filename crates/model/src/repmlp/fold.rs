@@ -14,10 +14,6 @@ use crate::random::SplitMix64;
 use crate::weights::{Spec, Weights};
 
 impl Folding for RepMlpNetConfig {
-    fn fc3_layers(&self) -> usize {
-        blocks(self).count()
-    }
-
     fn conv_bns(&self) -> usize {
         0
     }
@@ -31,7 +27,7 @@ impl Folding for RepMlpNetConfig {
             module.strip_prefix(block.as_str()).is_some_and(|rest| rest == ".fc3")
         };
         let (block, stage) = blocks(self).find(of_module).expect("a module that is folded");
-        Reader::new(weights).branches(&block, self, stage)?.fold()
+        self.fc3(&block, stage).branches(&mut Reader::new(weights))?.fold()
     }
 
     fn reports(
@@ -42,7 +38,7 @@ impl Folding for RepMlpNetConfig {
     ) -> Result<Vec<BlockReport>, ModelError> {
         let mut read = Reader::new(weights);
         let report = |(name, stage): (String, usize)| {
-            let branches = read.branches(&name, self, stage)?;
+            let branches = self.fc3(&name, stage).branches(&mut read)?;
             let channels = self.stages[stage].channels;
             let input: Vec<f32> =
                 (0..channels * self.places(stage)).map(|_| random.symmetric()).collect();

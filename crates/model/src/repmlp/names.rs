@@ -53,26 +53,14 @@ pub(crate) fn unit_specs(
     number: usize,
     form: Form,
 ) -> Vec<Spec> {
-    let RepMlpNetStage { channels, share_sets, .. } = config.stages[stage];
+    let RepMlpNetStage { channels, .. } = config.stages[stage];
     let (gate, hidden) = (config.gate_hidden(channels), config.ffn_hidden(channels));
-    let places = config.places(stage);
-    let rows = share_sets.saturating_mul(places);
     let unit = unit(stage, number);
     let block = format!("{unit}.repmlp_block");
     let mut specs = Specs::default();
     specs.layer(&format!("{block}.gp.fc1"), &[gate, channels, 1, 1]);
     specs.layer(&format!("{block}.gp.fc2"), &[channels, gate, 1, 1]);
-    specs.add(format!("{block}.fc3.weight"), &[rows, places, 1, 1]);
-    match form {
-        Form::Deploy => specs.add(format!("{block}.fc3.bias"), &[rows]),
-        Form::Train => {
-            specs.norm(&format!("{block}.fc3_bn"), share_sets);
-            for &kernel in config.kernels.iter() {
-                let shape = [share_sets, 1, kernel, kernel];
-                specs.conv_bn(&format!("{block}.repconv{kernel}"), shape);
-            }
-        }
-    }
+    specs.extend(config.fc3(&block, stage).specs(form));
     specs.conv_bn(&format!("{unit}.ffn_block.ffn_fc1"), [hidden, channels, 1, 1]);
     specs.conv_bn(&format!("{unit}.ffn_block.ffn_fc2"), [channels, hidden, 1, 1]);
     specs.norm(&format!("{unit}.prebn1"), channels);

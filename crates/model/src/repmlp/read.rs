@@ -5,8 +5,6 @@ use mixfold_gemm::{Activation, MatRef};
 use mixfold_mix::{AxisLinear, AxisOp, Conv2d, Conv2dOp, Side};
 use mixfold_simd::Isa;
 
-use super::RepMlpNetConfig;
-use super::local::Branches;
 use crate::ModelError;
 use crate::weights::Weights;
 
@@ -124,25 +122,6 @@ impl<'a, 'b> Reader<'a, 'b> {
         self.weights.vector(&name, &mut weight)?;
         self.norm(&format!("{module}.bn"), |norm| {
             Conv::new(&weight, [out, inputs, height, width])?.groups(groups)?.kernel_bn(norm)
-        })
-    }
-
-    /// FC3 of a RepMLPNet's block in train form, with the convolutions beside it.
-    pub(crate) fn branches(
-        &mut self,
-        block: &str,
-        config: &RepMlpNetConfig,
-        stage: usize,
-    ) -> Result<Branches, ModelError> {
-        let groups = config.stages[stage].share_sets;
-        let kernel = |read: &mut Self, size| read.kernel(&format!("{block}.repconv{size}"), groups);
-        Ok(Branches {
-            module: block.to_owned(),
-            fc: self.linear(&format!("{block}.fc3"), false)?,
-            norm: self.affine(&format!("{block}.fc3_bn"))?,
-            kernels: config.kernels.iter().map(|k| kernel(self, k)).collect::<Result<_, _>>()?,
-            groups,
-            map: config.map(stage),
         })
     }
 }

@@ -4,9 +4,9 @@ use mixfold_gemm::{Activation, Context, Scratch};
 use mixfold_mix::{Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side, add_gated, mean_axis};
 use mixfold_simd::Isa;
 
+use super::RepMlpNetConfig;
 use super::local::BranchOps;
 use super::read::Reader;
-use super::{RepMlpNetConfig, RepMlpNetStage};
 use crate::ModelError;
 use crate::config::Form;
 use crate::network::Workspace;
@@ -70,7 +70,6 @@ impl Unit {
         (stored, form): (Form, Form),
         (gelu, isa): (Activation, Isa),
     ) -> Result<Self, ModelError> {
-        let RepMlpNetStage { share_sets, .. } = config.stages[stage];
         let block = format!("{unit}.repmlp_block");
         let first = read.affine(&format!("{unit}.prebn1"))?;
         let mut hidden = read.linear(&format!("{block}.gp.fc1"), true)?;
@@ -81,18 +80,13 @@ impl Unit {
         let [scale, shift] = [first.scale(), first.shift()]
             .map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
         let norm = Norm::affine_outer(&scale, &shift);
+        let fc3 = config.fc3(&block, stage);
         let tokens = if form == Form::Train {
-            Tokens::Branches(
-                norm,
-                read.branches(&block, config, stage)?.pack(Activation::Identity, isa)?,
-            )
+            Tokens::Branches(norm, fc3.branches(read)?.pack(Activation::Identity, isa)?)
         } else {
-            let fc = match stored {
-                Form::Train => read.branches(&block, config, stage)?.fold()?,
-                Form::Deploy => read.linear(&format!("{block}.fc3"), true)?,
-            };
-            let fc3 = AxisLinear::new(fc.matrix()?).groups(share_sets)?.bias(&fc.bias)?;
-            Tokens::Folded(fc3.norm(norm)?.residual().pack(isa, Side::Right)?)
+            let fc = fc3.folded(read, stored)?;
+            let map = AxisLinear::new(fc.matrix()?).groups(fc3.groups)?.bias(&fc.bias)?;
+            Tokens::Folded(map.norm(norm)?.residual().pack(isa, Side::Right)?)
         };
 
         let second = read.affine(&format!("{unit}.prebn2"))?;

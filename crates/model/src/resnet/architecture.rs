@@ -4,15 +4,15 @@ use mixfold_gemm::Activation;
 use mixfold_simd::Isa;
 
 use super::net::ResNet;
-use super::{RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage, names};
+use super::{RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage, fold, names};
 use crate::architecture::{Architecture, Kind, Stored};
 use crate::config::Form;
 use crate::folding::Folding;
-use crate::layer_weights::TokenLayer;
 use crate::network::Network;
+use crate::repmlp::Fc3Sizes;
 use crate::tokens::Names;
 use crate::weights::Spec;
-use crate::{Checkpoint, ModelError};
+use crate::{Checkpoint, ModelError, RepMlpBlockConfig};
 
 impl Architecture for ResNetConfig {
     fn family(&self) -> &'static str {
@@ -69,8 +69,9 @@ impl Architecture for ResNetConfig {
         "stage0.0.conv"
     }
 
-    fn token_layers(&self) -> Vec<TokenLayer> {
-        Vec::new()
+    fn fc3s(&self) -> Vec<Fc3Sizes> {
+        let fc3 = |(name, repmlp): (String, RepMlpBlockConfig)| repmlp.fc3(&format!("{name}."));
+        fold::repmlps(self).into_iter().map(fc3).collect()
     }
 
     fn kind(&self, file: &Checkpoint) -> Kind {

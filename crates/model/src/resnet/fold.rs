@@ -14,10 +14,6 @@ use crate::weights::Weights;
 use crate::{ModelError, RepMlpBlockConfig};
 
 impl Folding for ResNetConfig {
-    fn fc3_layers(&self) -> usize {
-        repmlps(self).len()
-    }
-
     fn conv_bns(&self) -> usize {
         let stages = self.stages.iter().enumerate();
         let blocks = stages.flat_map(|(i, stage)| (0..stage.depth).map(move |j| (i, j)));
@@ -74,7 +70,7 @@ impl Folding for ResNetConfig {
 }
 
 /// Name and sizes of each RepMLP.
-fn repmlps(config: &ResNetConfig) -> Vec<(String, RepMlpBlockConfig)> {
+pub(super) fn repmlps(config: &ResNetConfig) -> Vec<(String, RepMlpBlockConfig)> {
     let mut repmlps = Vec::new();
     for (i, stage) in config.stages.iter().enumerate() {
         for j in 0..stage.depth {

@@ -15,7 +15,7 @@ pub(super) enum Layers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pair(pub(super) [usize; 2]);
 
-/// Parses `0,2-5`, `all` or `first three`.
+/// Parses `0,2-5` or `all`.
 pub(super) fn layers(argument: &str) -> Result<Layers, String> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -24,7 +24,6 @@ pub(super) fn layers(argument: &str) -> Result<Layers, String> {
     };
     match argument {
         "all" => Ok(Layers::All),
-        "first three" => Ok(Layers::FirstThree),
         _ => {
             let ranges = argument.split(',').map(range).collect::<Option<_>>();
             ranges.map(Layers::Ranges).ok_or("expected numbers and ranges as 0,2-5, or all".into())
@@ -64,7 +63,8 @@ mod tests {
         let found = |argument| layers(argument).unwrap().resolve("m", 6);
         assert_eq!(found("0,3-5").unwrap(), [0, 3, 4, 5]);
         assert_eq!(found("all").unwrap(), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(found("first three").unwrap(), [0, 1, 2]);
+        assert_eq!(Layers::FirstThree.resolve("m", 6).unwrap(), [0, 1, 2]);
+        assert_eq!(Layers::FirstThree.resolve("m", 2).unwrap(), [0, 1]);
         assert!(["", "a", "3-1", "1,,2", "-1", "1-"].iter().all(|text| layers(text).is_err()));
         let error = found(&format!("0-{}", usize::MAX)).unwrap_err();
         assert!(matches!(error, ModelError::NoSuchLayer { layer: usize::MAX, layers: 6, .. }));

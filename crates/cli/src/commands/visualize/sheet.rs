@@ -1,9 +1,9 @@
 //! From weights to the sections of a picture.
 
-use mixfold_model::{Fc3, LayerWeights, StemFilters, TokenUnits};
+use mixfold_model::{Fc3, LayerWeights, ModelError, StemFilters, TokenUnits};
 
 use super::choice::Pair;
-use super::{Args, Layer, Sort, What, form_name};
+use super::{Args, Layer, NO_UNITS, Sort, What, form_name};
 use crate::colors::{self, Color, NOT_FINITE};
 use crate::error::CliError;
 use crate::picture::{Legend, Section, usual_scale};
@@ -35,21 +35,18 @@ fn grey(value: f64) -> u8 {
 /// The order of images of a layer, and what to say of it.
 fn chosen(args: &Args, values: &[f32], shape: units::Shape, count: usize) -> (Vec<usize>, String) {
     let limit = args.units.map_or(MOST_UNITS, |units| units as usize).min(count);
-    let (order, by) = match args.sort {
+    let (order, by) = match args.sort() {
         Sort::Frequency => (units::order(values, shape, limit), "low frequencies first"),
-        Sort::Index => ((0..limit).collect(), "in the order of the matrix"),
+        Sort::Index => ((0..limit).collect(), "in their own order"),
     };
     let number = if limit < count { format!("{limit} of {count}") } else { count.to_string() };
-    (order, format!("{number} units of {} x {}, {by}", shape[1], shape[2]))
+    let what = args.what.images();
+    (order, format!("{number} {what} of {} x {}, {by}", shape[1], shape[2]))
 }
 
 pub(super) fn units(args: &Args, weights: &mut LayerWeights<'_>) -> Result<Sheet, CliError> {
     let (model, count) = (weights.model().to_owned(), weights.token_layers());
-    if count == 0 {
-        return Err(CliError::Usage(format!(
-            "{model} has no units to draw: no matrix of it goes along the tokens alone"
-        )));
-    }
+    let numbers = args.layers(&model, count, NO_UNITS)?;
     let form = args.form.map(Into::into);
     if form.is_some() && weights.form().is_none() {
         return Err(CliError::Usage(format!("{model} has one form only; leave --form out")));
@@ -57,7 +54,7 @@ pub(super) fn units(args: &Args, weights: &mut LayerWeights<'_>) -> Result<Sheet
     let shown = weights.form().map(|_| form.map_or("deploy", form_name));
     let model_title = text::model(&model, shown);
     let mut sheet = Sheet::default();
-    for number in args.layers.resolve(&model, count)? {
+    for number in numbers {
         let TokenUnits { layer: name, grid, rows } = weights.token_units(number, form)?;
         let places = (grid[0] * grid[1]).max(1);
         let count = rows.len() / places;
@@ -81,16 +78,15 @@ pub(super) fn units(args: &Args, weights: &mut LayerWeights<'_>) -> Result<Sheet
 
 pub(super) fn stem(args: &Args, weights: &mut LayerWeights<'_>) -> Result<Sheet, CliError> {
     let model = weights.model().to_owned();
-    let StemFilters { layer: name, channels, patch, values } = weights.stem()?;
+    let StemFilters { layer: name, channels, kernel, values } = weights.stem()?;
     if channels != 1 && channels != 3 {
-        return Err(CliError::Usage(format!(
-            "{model} has images of {channels} channels, which are neither grey nor colours"
-        )));
+        let reason = "has images that are neither grey nor of three colours";
+        return Err(CliError::NothingToDraw { model, reason });
     }
-    let places = patch[0] * patch[1];
+    let places = kernel[0] * kernel[1];
     let len = (channels * places).max(1);
     let count = values.len() / len;
-    let (order, note) = chosen(args, &values, [channels, patch[0], patch[1]], count);
+    let (order, note) = chosen(args, &values, [channels, kernel[0], kernel[1]], count);
     let image = |&filter: &usize| -> Vec<Color> {
         let scaled = colors::symmetric(&values[filter * len..][..len]);
         let pixel = |place: usize| {
@@ -101,8 +97,7 @@ pub(super) fn stem(args: &Args, weights: &mut LayerWeights<'_>) -> Result<Sheet,
     };
     let images = order.iter().map(image).collect();
     let mut sheet = Sheet::default();
-    let note = note.replace("units", "filters").replace("the matrix", "the tensor");
-    add(args, &mut sheet, (&model, &name, note), (patch, count, UNIT), (order, images), &values);
+    add(args, &mut sheet, (&model, &name, note), (kernel, count, UNIT), (order, images), &values);
     Ok(sheet)
 }
 
@@ -122,18 +117,23 @@ fn add(
         size,
         images,
         scale: args.scale.map_or(usual_scale(size, about), usize::from),
-        paired: args.sort == Sort::Frequency,
+        paired: args.sort() == Sort::Frequency,
         mark: None,
     });
     layers.push(Layer { count: Some(count), units: Some(order), ..layer });
 }
 
-pub(super) fn fc3(args: &Args, model: &str, layers: Vec<Fc3>) -> Result<Sheet, CliError> {
+pub(super) fn fc3(
+    args: &Args,
+    model: &str,
+    layers: impl IntoIterator<Item = Result<Fc3, ModelError>>,
+) -> Result<Sheet, CliError> {
     let mut sheet = Sheet::default();
-    for Fc3 { layer: name, out, inputs, partition, trained, folded } in layers {
+    for layer in layers {
+        let Fc3 { layer: name, out, inputs, partition, trained, folded } = layer?;
         let [height, width] = partition;
         let Pair([y, x]) = args.pixel.unwrap_or(Pair([height / 2, width / 2]));
-        let Pair([channel, input]) = args.channel;
+        let Pair([channel, input]) = args.channel.unwrap_or(Pair([0, 0]));
         if y >= height || x >= width {
             let message = format!("--pixel {y},{x}: {name} has places of {height} x {width}");
             return Err(CliError::Usage(message));
@@ -147,18 +147,18 @@ pub(super) fn fc3(args: &Args, model: &str, layers: Vec<Fc3>) -> Result<Sheet, C
         let places = height * width;
         let row = (channel * height + y) * width + x;
         let cut = |weights: Vec<f32>| weights[(row * inputs + input) * places..][..places].to_vec();
-        let both = trained.is_some();
+        let folding: &[_] = if trained.is_some() { &["before", "after"] } else { &["after"] };
         let images: Vec<_> = trained.into_iter().chain([folded]).map(cut).collect();
         let layer = Layer::new(&name, partition, images.iter().flatten());
         let (logarithms, largest) = colors::logarithms(&images);
         let unit = if largest > 0.0 { largest } else { 1.0 };
         let color = |image: &Vec<f64>| image.iter().map(|l| colors::sequential(l / unit)).collect();
-        let what = if both { "before and after folding" } else { "after folding" };
         sheet.0.push(Section {
             title: format!("{model}: {name}"),
             note: format!(
-                "{what}, at row {y}, column {x} of channel {channel}, input {input}; ln(|w|/min) to \
-                 {largest:.2}; {}",
+                "{} folding, at row {y}, column {x} of channel {channel}, input {input}; ln(|w|/min) \
+                 to {largest:.2}; {}",
+                folding.join(" and "),
                 layer.range()
             ),
             size: partition,
@@ -167,7 +167,7 @@ pub(super) fn fc3(args: &Args, model: &str, layers: Vec<Fc3>) -> Result<Sheet, C
             paired: false,
             mark: Some([y, x]),
         });
-        sheet.1.push(Layer { pixel: Some([y, x]), ..layer });
+        sheet.1.push(Layer { pixel: Some([y, x]), folding: Some(folding), ..layer });
     }
     Ok(sheet)
 }
