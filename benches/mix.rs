@@ -298,9 +298,11 @@ fn bench_max_pool(criterion: &mut Criterion) -> Result<(), MixError> {
     group.throughput(Throughput::Elements(y.len() as u64));
     for isa in isas() {
         let ctx = context(isa, 1);
+        let mut scratch = Scratch::with_len(pool.scratch_len(planes, image, &ctx)?)?;
         group.bench_function(BenchmarkId::new(isa.name(), "3x3-stride=2-64x112x112"), |bencher| {
             bencher.iter(|| {
-                pool.apply(&x, &mut y, planes, image, &ctx).expect("the shapes agree");
+                pool.apply(&x, &mut y, planes, image, &ctx, &mut scratch)
+                    .expect("the shapes agree");
             });
         });
     }

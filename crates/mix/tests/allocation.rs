@@ -5,8 +5,8 @@ mod count;
 
 use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
 use mixfold_mix::{
-    Axes, AxisLinear, AxisMlp, Conv2d, MixError, Norm, Partitions, PatchEmbed, Positions,
-    SelfAttention, Side, mean_axis,
+    Axes, AxisLinear, AxisMlp, Conv2d, MaxPool2d, MixError, Norm, Partitions, PatchEmbed,
+    Positions, SelfAttention, Side, mean_axis,
 };
 use mixfold_simd::env;
 
@@ -132,6 +132,13 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
                 conv.apply_add(&x, &mut y, 2, image, ctx, scratch).unwrap();
             });
         }
+
+        let pool = MaxPool2d::new((3, 3))?.stride((2, 2))?.padding((1, 1))?;
+        let (x, mut y) = (vec![1.0; 5 * 9 * 20], vec![0.0; 5 * 5 * 10]);
+        let scratch = Scratch::with_len(pool.scratch_len(5, (9, 20), &ctx)?)?;
+        check("max pooling", &ctx, scratch, |ctx, scratch| {
+            pool.apply(&x, &mut y, 5, (9, 20), ctx, scratch).unwrap();
+        });
 
         // One block of keys, and several.
         for positions in [Positions::Axis, Positions::Inner] {

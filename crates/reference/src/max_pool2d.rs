@@ -26,7 +26,7 @@ impl MaxPool2d {
 }
 
 /// The largest pixel of `x` (NCHW) under each window, sizes as [`MaxPool2d::output`]; NaN if one is
-/// NaN, and −∞ if all of the window is padding.
+/// NaN, and −∞ if all of the window is padding. Of zeros of both signs, the first one, column by column.
 ///
 /// # Panics
 /// If the slice does not have the size its layout gives.
@@ -43,10 +43,10 @@ pub fn max_pool2d<T: Real>(x: &[T], input: Nchw, pool: &MaxPool2d) -> Vec<T> {
             for row in 0..output.height {
                 for col in 0..output.width {
                     let mut max = T::neg_infinity();
-                    for u in 0..pool.kernel[0] {
-                        let Some(h) = under(0, input.height, row, u) else { continue };
-                        for v in 0..pool.kernel[1] {
-                            let Some(w) = under(1, input.width, col, v) else { continue };
+                    for v in 0..pool.kernel[1] {
+                        let Some(w) = under(1, input.width, col, v) else { continue };
+                        for u in 0..pool.kernel[0] {
+                            let Some(h) = under(0, input.height, row, u) else { continue };
                             let pixel = x[input.index(n, c, h, w)];
                             if pixel > max || pixel.is_nan() {
                                 max = pixel;

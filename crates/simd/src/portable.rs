@@ -137,6 +137,10 @@ macro_rules! vector {
                 Self(x.0.fast_max(y.0))
             }
             #[inline(always)]
+            fn max_or_nan(self, b: Self) -> Self {
+                Self((b.0.simd_gt(self.0) | b.0.is_nan()).select(b.0, self.0))
+            }
+            #[inline(always)]
             fn abs(self) -> Self {
                 Self(self.0.abs())
             }

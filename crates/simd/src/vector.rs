@@ -99,6 +99,11 @@ where
     /// sign of zero if the operands are zeros of different sign.
     fn max(self, b: Self) -> Self;
 
+    /// `b` where it is larger than `self` or NaN, else `self`.
+    ///
+    /// So it keeps a NaN, and of equal values the first one: zeros of different sign are equal.
+    fn max_or_nan(self, b: Self) -> Self;
+
     /// The absolute value.
     fn abs(self) -> Self;
 

@@ -319,6 +319,24 @@ fn several_tasks() {
     Case { stride: (1, 2), ..Case::same(113, 3, (3, 1300), 3) }.check();
 }
 
+/// Fewer pixels than threads have use for, and many channels, in one chunk and many.
+#[test]
+fn few_pixels() {
+    for (channels, out, image) in [
+        (40, 130, (1, 1)),
+        (300, 200, (1, 1)),
+        (7, 333, (2, 3)),
+        (130, 470, (7, 7)),
+        (20, 64, (7, 7)),
+    ] {
+        Case::same(channels, out, image, 3).check();
+        Case { batch: 2, groups: 2, add: true, ..Case::same(channels, out, image, 1) }.check();
+    }
+    // Sums of several blocks of k, and of chunks.
+    Case { activation: Activation::Relu, ..Case::plain(1030, 150, (1, 2), (1, 1)) }.check();
+    Case { of_sum: Some(Activation::Relu), add: true, ..Case::same(230, 190, (2, 2), 3) }.check();
+}
+
 /// As the same matrix along the channels.
 #[test]
 fn pointwise_is_a_matrix_along_the_channels() {

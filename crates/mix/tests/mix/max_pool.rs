@@ -1,6 +1,6 @@
 //! [`MaxPool2d`] against the reference, with the same bits everywhere, and its errors.
 
-use mixfold_gemm::Context;
+use mixfold_gemm::{Context, Scratch};
 use mixfold_mix::{MaxPool2d, MixError};
 use mixfold_reference::conv2d::Nchw;
 use mixfold_reference::max_pool2d::{self, max_pool2d};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::bits::contexts;
-use crate::case::{assert_same, numbers, sequential};
+use crate::case::{assert_same, dirty, numbers, sequential};
 use crate::errors::{MAX, axes};
 use crate::special::Boundless;
 
@@ -44,7 +44,8 @@ impl Case {
         let output = self.reference().output(self.nchw());
         assert_eq!(self.op().output(self.image), Ok((output.height, output.width)));
         let mut y = vec![f32::NAN; output.elements()];
-        self.op().apply(x, &mut y, self.planes, self.image, ctx).unwrap();
+        let mut scratch = dirty(self.op().scratch_len(self.planes, self.image, ctx).unwrap());
+        self.op().apply(x, &mut y, self.planes, self.image, ctx, &mut scratch).unwrap();
         y
     }
 
@@ -70,8 +71,9 @@ fn pair<S: Strategy<Value = usize> + Clone>(sizes: S) -> impl Strategy<Value = (
 
 fn cases() -> impl Strategy<Value = Case> {
     let side = prop_oneof![3 => 1_usize..12, 1 => select(vec![15, 16, 17, 33, 64, 65, 130])];
+    let width = prop_oneof![2 => side.clone(), 1 => 1_usize..71];
     let window = (pair(1_usize..6), pair(1_usize..5), any::<(usize, usize)>());
-    (0_usize..12, pair(side), window).prop_map(|(planes, image, (kernel, stride, padding))| {
+    (0_usize..12, (side, width), window).prop_map(|(planes, image, (kernel, stride, padding))| {
         let padding = (padding.0 % (kernel.0 / 2 + 1), padding.1 % (kernel.1 / 2 + 1));
         Case { planes, image, kernel, stride, padding }
     })
@@ -106,6 +108,32 @@ proptest! {
             x.get_mut(place % len).into_iter().for_each(|x| *x = value);
         }
         case.check(&x);
+    }
+}
+
+/// Rows that end around vectors, with special values everywhere.
+#[test]
+fn every_width() {
+    const SPECIAL: [f32; 8] =
+        [0.0, -0.0, -1.0, f32::NAN, f32::NEG_INFINITY, 1.0, f32::INFINITY, f32::MIN];
+    for width in 1..=70 {
+        for (kernel, stride, padding) in
+            [((1, 1), 1, (0, 0)), ((2, 3), 1, (1, 1)), ((3, 3), 2, (1, 1)), ((2, 8), 3, (0, 4))]
+        {
+            let (stride, image) = ((stride, stride), (3, width));
+            let case = Case { planes: 3, image, kernel, stride, padding };
+            if width + 2 * padding.1 < kernel.1 {
+                continue;
+            }
+            // Zeros of both signs only; numbers too; NaN too; all infinite.
+            for kinds in [0..2, 0..3, 0..8, 4..5, 6..7] {
+                let values = &SPECIAL[kinds];
+                let noise = numbers(width as u64, case.nchw().elements());
+                let place = |x: &f32| ((x + 1.0) * 4096.0) as usize % values.len();
+                let x: Vec<f32> = noise.iter().map(|x| values[place(x)]).collect();
+                case.check(&x);
+            }
+        }
     }
 }
 
@@ -146,9 +174,13 @@ fn errors() {
     }
     let refused = |pool: MaxPool2d, (x, y), planes, image, error: MixError| {
         let (x, mut y) = (vec![2.0; x], vec![3.0; y]);
-        let ctx = sequential(Isa::best());
-        assert_eq!(pool.apply(&x, &mut y, planes, image, &ctx), Err(error.clone()));
-        assert!(y.iter().all(|&y| y == 3.0), "{error}");
+        let (ctx, mut scratch) = (sequential(Isa::best()), Scratch::new());
+        let result = pool.apply(&x, &mut y, planes, image, &ctx, &mut scratch);
+        assert_eq!(result, Err(error.clone()));
+        assert!(y.iter().all(|&y| y == 3.0) && scratch.is_empty(), "{error}");
+        if !matches!(error, MixError::Tensor { .. }) {
+            assert_eq!(pool.scratch_len(planes, image, &ctx), Err(error));
+        }
     };
     let pool = pool().stride((1, 1)).unwrap();
     let tensor = |what, axes, found| MixError::Tensor { what, axes, found };

@@ -177,7 +177,13 @@ impl Network for ResNet {
         for batch in 1..=batch {
             let images = self.images(batch);
             workspace.reserve(self.stem.scratch_len(batch, images.image(), ctx)?)?;
-            let mut map = self.pooled(images.behind(&self.stem)?)?;
+            let stem = images.behind(&self.stem)?;
+            workspace.reserve(self.pool.scratch_len(
+                batch * stem.channels,
+                stem.image(),
+                ctx,
+            )?)?;
+            let mut map = self.pooled(stem)?;
             for (.., block) in self.blocks() {
                 block.reserve(&mut workspace, map, ctx)?;
                 map = block.measure(map, &mut lens)?;
@@ -202,7 +208,8 @@ impl Network for ResNet {
         observe(STEM, &stem.shape(), &a[..stem.len()]);
         let mut map = self.pooled(stem)?;
         let planes = batch * map.channels;
-        self.pool.apply(&a[..stem.len()], &mut x[..map.len()], planes, stem.image(), ctx)?;
+        let y = &mut x[..map.len()];
+        self.pool.apply(&a[..stem.len()], y, planes, stem.image(), ctx, scratch)?;
         observe(POOL, &map.shape(), &x[..map.len()]);
 
         let mut memory = Memory { maps: [x, a, b], means };

@@ -65,6 +65,15 @@ impl F32 {
             }
         }
     }
+    // The maximum is its second operand unless the first one is larger.
+    #[inline(always)]
+    fn unless_more_or_nan(self, b: Self) -> Self {
+        // SAFETY: a vector is made from a token, which proves the features.
+        Self(unsafe {
+            let max = _mm256_max_ps(b.0, self.0);
+            _mm256_blendv_ps(max, b.0, _mm256_cmp_ps::<_CMP_UNORD_Q>(b.0, b.0))
+        })
+    }
     #[inline(always)]
     fn without_sign(self) -> Self {
         // SAFETY: a vector is made from a token, which proves the features.
@@ -113,6 +122,15 @@ impl F64 {
                 _mm_store_sd(p, rest);
             }
         }
+    }
+    // The maximum is its second operand unless the first one is larger.
+    #[inline(always)]
+    fn unless_more_or_nan(self, b: Self) -> Self {
+        // SAFETY: a vector is made from a token, which proves the features.
+        Self(unsafe {
+            let max = _mm256_max_pd(b.0, self.0);
+            _mm256_blendv_pd(max, b.0, _mm256_cmp_pd::<_CMP_UNORD_Q>(b.0, b.0))
+        })
     }
     #[inline(always)]
     fn without_sign(self) -> Self {

@@ -44,6 +44,15 @@ impl F32 {
         // others.
         unsafe { _mm512_mask_storeu_ps(p, mask, self.0) }
     }
+    // The maximum is its second operand unless the first one is larger.
+    #[inline(always)]
+    fn unless_more_or_nan(self, b: Self) -> Self {
+        // SAFETY: a vector is made from a token, which proves the features.
+        Self(unsafe {
+            let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(b.0, b.0);
+            _mm512_mask_max_ps(b.0, number, b.0, self.0)
+        })
+    }
     #[inline(always)]
     fn without_sign(self) -> Self {
         // SAFETY: a vector is made from a token, which proves the features.
@@ -77,6 +86,15 @@ impl F64 {
         // SAFETY: a vector proves the features; masked-off lanes are not accessed, 1 covers the
         // others.
         unsafe { _mm512_mask_storeu_pd(p, mask, self.0) }
+    }
+    // The maximum is its second operand unless the first one is larger.
+    #[inline(always)]
+    fn unless_more_or_nan(self, b: Self) -> Self {
+        // SAFETY: a vector is made from a token, which proves the features.
+        Self(unsafe {
+            let number = _mm512_cmp_pd_mask::<_CMP_ORD_Q>(b.0, b.0);
+            _mm512_mask_max_pd(b.0, number, b.0, self.0)
+        })
     }
     #[inline(always)]
     fn without_sign(self) -> Self {

@@ -156,6 +156,10 @@ macro_rules! vector {
                 Self(unsafe { $max(self.0, b.0) })
             }
             #[inline(always)]
+            fn max_or_nan(self, b: Self) -> Self {
+                self.unless_more_or_nan(b)
+            }
+            #[inline(always)]
             fn abs(self) -> Self {
                 self.without_sign()
             }

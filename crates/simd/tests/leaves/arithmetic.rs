@@ -17,6 +17,7 @@ enum Operation {
     NegMulAdd,
     Min,
     Max,
+    MaxOrNan,
     Abs,
     MulPow2,
 }
@@ -24,7 +25,7 @@ enum Operation {
 use Operation::*;
 
 /// All that are defined on any operands.
-const TOTAL: [Operation; 9] = [Add, Sub, Mul, Div, MulAdd, NegMulAdd, Min, Max, Abs];
+const TOTAL: [Operation; 10] = [Add, Sub, Mul, Div, MulAdd, NegMulAdd, Min, Max, MaxOrNan, Abs];
 
 /// Applies the operation lane by lane.
 struct Apply<'a, T> {
@@ -52,6 +53,7 @@ impl<T: Float> Kernel for Apply<'_, T> {
                 NegMulAdd => a.neg_mul_add(b, c),
                 Min => a.min(b),
                 Max => a.max(b),
+                MaxOrNan => a.max_or_nan(b),
                 Abs => a.abs(),
                 MulPow2 => a.mul_pow2(b),
             };
@@ -84,6 +86,7 @@ fn is_right<T: Float>(operation: Operation, fused: bool, [a, b, c]: [T; 3], resu
         NegMulAdd => result.same(mul_add(-a, b, c)),
         Min => select(a < b),
         Max => select(a > b),
+        MaxOrNan => result.same(if b > a || b.is_nan() { b } else { a }),
         Abs => result.same(a.magnitude()),
         Splat | MulPow2 => unreachable!("{operation:?} has a test of its own"),
     }
