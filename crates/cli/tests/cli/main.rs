@@ -12,6 +12,7 @@ mod forms;
 mod inspect;
 mod models;
 mod pytorch;
+mod resnet;
 mod run;
 mod visualize;
 
