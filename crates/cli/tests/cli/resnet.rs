@@ -1,7 +1,7 @@
 //! Files of a ResNet, the smallest of its family.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use mixfold_model::{Checkpoint, Form, form};
@@ -59,7 +59,7 @@ fn write(path: &Path, (norm, variance): (&str, f32)) {
     file.write_all(header.as_bytes()).unwrap();
     let data = 8 + header.len() as u64;
     file.set_len(data + end).unwrap();
-    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(data + place)).unwrap();
+    file.seek(SeekFrom::Start(data + place)).unwrap();
     file.write_all(&variance.to_le_bytes()).unwrap();
 }
 

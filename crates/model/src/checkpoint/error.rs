@@ -22,7 +22,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The first bytes are neither those of a safetensors file nor those of a zip archive.
-    #[error("{path}: neither safetensors, npz nor PyTorch's: {}", start(start))]
+    #[error("{path}: neither safetensors, npz nor PyTorch's: {}", beginning(start))]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -119,7 +119,7 @@ pub enum CheckpointError {
         dtype: Dtype,
     },
     /// A zip archive's directory is damaged.
-    #[error("{path}: {source}")]
+    #[error("{path}: damaged or cut off: {source}")]
     Archive {
         /// The file.
         path: PathBuf,
@@ -274,7 +274,7 @@ pub enum CheckpointError {
 }
 
 /// What a file begins with, if with anything.
-fn start(bytes: &[u8]) -> String {
+fn beginning(bytes: &[u8]) -> String {
     match bytes {
         [] => "the file is empty".into(),
         _ => format!("the file starts with {bytes:02x?}"),
