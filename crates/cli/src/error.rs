@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -38,6 +38,9 @@ pub(crate) enum CliError {
     Threads { threads: u16, source: Box<dyn Error> },
     #[error("{text}", text = model(.0))]
     Model(#[from] ModelError),
+    /// An error about tensors whose own text does not name the file.
+    #[error("{path}: {source}")]
+    Weights { path: PathBuf, source: ModelError },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -78,6 +81,16 @@ impl CliError {
                 report(self);
                 ExitCode::from(self.code())
             }
+        }
+    }
+
+    /// An error that arose when weights of this file were used.
+    pub(crate) fn of_weights(path: &Path, source: ModelError) -> Self {
+        match source {
+            ModelError::Fold { .. } | ModelError::Folded => {
+                CliError::Weights { path: path.into(), source }
+            }
+            source => CliError::Model(source),
         }
     }
 

@@ -90,8 +90,11 @@ impl ModelArgs {
             loader = loader.form(form.into());
         }
         match (self.model.as_deref(), &self.weights) {
-            (Some(name), Some(weights)) => Ok(loader.load(name, weights)?),
-            (None, Some(weights)) => Ok(loader.detect(weights)?),
+            (name, Some(weights)) => match name {
+                Some(name) => loader.load(name, weights),
+                None => loader.detect(weights),
+            }
+            .map_err(|error| CliError::of_weights(weights, error)),
             (name, None) => {
                 let name = name.unwrap_or(registry::DEFAULT);
                 match registry::model(name) {

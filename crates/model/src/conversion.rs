@@ -48,7 +48,7 @@ pub fn convert_file(
 }
 
 /// Writes the weights in `file` to `output`: safetensors in `f32` with the names, shapes and layouts that
-/// timm has, or the paper's authors where timm does not have the model. A RepMLPNet stays in its form.
+/// timm has, or the paper's authors where timm does not have the model. A RepMLPNet or ResNet stays in its form.
 ///
 /// Metadata is copied. The names of Flax tell that the GELU is the tanh approximation, the usual ones do
 /// not: it is noted in the metadata ([`Gelu::METADATA`]), where a [`Loader`](crate::Loader) finds it, so

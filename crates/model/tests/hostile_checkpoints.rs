@@ -72,6 +72,8 @@ fn neither_format() {
     for bytes in [&b""[..], b"P", b"PK", b"{\"w\": 1}", b"\x80\x02}q\x00", &[0; 100]] {
         let error = refuse(bytes);
         assert!(matches!(error, CheckpointError::UnknownFormat { .. }), "{error:?}");
+        let told = if bytes.is_empty() { "the file is empty" } else { "the file starts with [" };
+        assert!(error.to_string().contains(told), "{error}");
     }
     let error = Checkpoint::open("absent").unwrap_err();
     assert!(matches!(error, CheckpointError::Io { .. }), "{error:?}");

@@ -16,10 +16,10 @@ use crate::text::{self, Align};
 /// Convert a weights file to safetensors with timm's names
 ///
 /// Reads any file that the other commands accept: safetensors, PyTorch's .pth and .pt, npz; with timm's
-/// names, Flax's of a Mixer or ViT, those of ResMLP's authors, RepMLPNet's, FF-only's. Writes
-/// f32 with timm's names, shapes and layouts, or those of the paper's authors where timm does not have the
-/// model. A RepMLPNet stays in train or deploy form. The file is written beside its place and renamed when
-/// it is whole.
+/// names, Flax's of a Mixer or ViT, those of ResMLP's authors, RepMLPNet's, RepMLP's and its ResNet-50's,
+/// FF-only's. Writes f32 with timm's names, shapes and layouts, or those of the paper's authors where timm
+/// does not have the model, and for ResNet-50. A RepMLPNet, RepMLP or ResNet-50 stays in train or deploy
+/// form. The file is written beside its place and renamed when it is whole.
 ///
 /// Flax's names tell that the GELU is the tanh approximation. The file's metadata tell it afterwards, as
 /// mixfold.gelu, and this program goes by that; timm does not, and computes the exact GELU.

@@ -110,14 +110,15 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
         Some(name) => name.clone(),
         None => detect(&Checkpoint::open(&args.input)?)?.name.to_owned(),
     };
+    let of_input = |error| CliError::of_weights(&args.input, error);
     // Before the output, which may take the input's place.
     let report = match args.report {
-        true => Some(folding::fold_report(&model, &args.input, SEED, &ctx)?),
+        true => Some(folding::fold_report(&model, &args.input, SEED, &ctx).map_err(of_input)?),
         false => None,
     };
     let report: Option<Vec<_>> = report.map(|blocks| blocks.into_iter().map(Block::new).collect());
     let start = Instant::now();
-    let folded = folding::fold_file(&model, &args.input, &args.output)?;
+    let folded = folding::fold_file(&model, &args.input, &args.output).map_err(of_input)?;
     let fold = Fold {
         model,
         output: args.output.display().to_string(),

@@ -13,6 +13,7 @@ mod inspect;
 mod models;
 mod networks;
 mod pytorch;
+mod resnet;
 mod run;
 mod visualize;
 mod visualize_fc3;

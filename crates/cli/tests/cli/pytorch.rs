@@ -35,6 +35,18 @@ fn every_command_that_takes_weights() {
 }
 
 #[test]
+fn half_a_download() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("weights.pth");
+    let whole = pth::of_training(&weights());
+    for (length, hint) in [(0, "the file is empty"), (whole.len() / 2, "damaged or cut off")] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = mixfold(["inspect", path.to_str().unwrap()]).failure(1);
+        assert!(error.starts_with(path.to_str().unwrap()) && error.contains(hint), "{error}");
+    }
+}
+
+#[test]
 fn fold_reads_them() {
     let folder = tempdir().unwrap();
     let [input, output] = ["train.pth", "deploy"].map(|name| folder.path().join(name));

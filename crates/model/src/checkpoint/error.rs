@@ -22,7 +22,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The first bytes are neither those of a safetensors file nor those of a zip archive.
-    #[error("{path}: neither safetensors, npz nor PyTorch's: the file starts with {start:02x?}")]
+    #[error("{path}: neither safetensors, npz nor PyTorch's: {}", beginning(start))]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -30,7 +30,9 @@ pub enum CheckpointError {
         start: Vec<u8>,
     },
     /// The bytes of a tensor were asked for as they are stored, in a file that is an archive of arrays.
-    #[error("{path}: tensor `{tensor}` cannot be copied as it is: the file is an npz")]
+    #[error(
+        "{path}: tensor `{tensor}` cannot be copied as it is: the file is an npz; convert it first"
+    )]
     Stored {
         /// The file.
         path: PathBuf,
@@ -117,7 +119,7 @@ pub enum CheckpointError {
         dtype: Dtype,
     },
     /// A zip archive's directory is damaged.
-    #[error("{path}: {source}")]
+    #[error("{path}: damaged or cut off: {source}")]
     Archive {
         /// The file.
         path: PathBuf,
@@ -269,4 +271,12 @@ pub enum CheckpointError {
         /// The reason.
         source: io::Error,
     },
+}
+
+/// What a file begins with, if with anything.
+fn beginning(bytes: &[u8]) -> String {
+    match bytes {
+        [] => "the file is empty".into(),
+        _ => format!("the file starts with {bytes:02x?}"),
+    }
 }

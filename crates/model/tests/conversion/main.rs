@@ -7,7 +7,7 @@ mod pth;
 
 mod bits;
 mod errors;
-mod repmlpnet;
+mod forms;
 
 use std::path::Path;
 

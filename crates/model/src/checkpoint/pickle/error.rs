@@ -27,7 +27,8 @@ pub enum PickleError {
     #[error(
         "global `{}.{}` at byte {offset} is not accepted: only tensors, dicts, lists, numbers and \
          strings are; if you trust the file, save its weights alone, which may be under another key: \
-         torch.save(torch.load(FILE, weights_only=False)['model'], NEW)",
+         torch.save(torch.load(FILE, weights_only=False)['model'], NEW); of a whole module they are \
+         its state_dict()",
         .module.escape_debug(), .name.escape_debug()
     )]
     Global {
