@@ -40,7 +40,7 @@ pub(crate) enum CliError {
     Model(#[from] ModelError),
     /// An error about tensors whose own text does not name the file.
     #[error("{path}: {source}")]
-    Weights { path: PathBuf, source: ModelError },
+    Weights { path: PathBuf, source: Box<ModelError> },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
@@ -88,7 +88,7 @@ impl CliError {
     pub(crate) fn of_weights(path: &Path, source: ModelError) -> Self {
         match source {
             ModelError::Fold { .. } | ModelError::Folded => {
-                CliError::Weights { path: path.into(), source }
+                CliError::Weights { path: path.into(), source: Box::new(source) }
             }
             source => CliError::Model(source),
         }
