@@ -97,9 +97,12 @@ fn check(
         let (layer, exact) = exact.next().expect("a layer that the reference does not have");
         let (bounded, chained) = from_images.next().expect("the same walk");
         assert_eq!([&seen, &layer, &bounded], [name; 3]);
-        let values: Vec<_> = chained.iter().map(|real| real.value).collect();
         // The analysis is about the right numbers: its formulas are folded, those of the reference not.
-        assert!(distance(&values, &exact) <= 1e-12 * largest(&exact), "{name}: {exact:?}");
+        // Both round as often as `f32` may, to 29 bits more, or a few times more often in folding.
+        for (real, exact) in chained.iter().zip(&exact) {
+            let allowed = 8.0 * real.bound * 2.0_f64.powi(-29);
+            assert!((real.value - exact).abs() <= allowed, "{name}: {real:?}, {exact}");
+        }
         for (how, allowed) in [("alone", &alone), ("from the images on", &chained)] {
             wrong.extend(outside(&found, allowed).map(|at| format!("{name}, {how}: {at}")));
         }
