@@ -6,6 +6,7 @@ mod count;
 
 use mixfold_model::{Form, Loader, MixerConfig, Model, RepMlpNetConfig, Trunk, registry};
 
+use common::two_forms;
 use common::{GOLDEN, families, images, load, repmlpnet, resnet};
 
 /// 50 tokens: groups of 4 images, of which the last one of a batch is smaller. Small groups are cut
@@ -27,15 +28,15 @@ fn models(loader: &Loader) -> Vec<Model> {
     let mut models = vec![
         load(loader, CONFIG, 7),
         loader.embedded(registry::DEFAULT).unwrap(),
-        repmlpnet::load(loader, &repmlpnet_config(), 7, Form::Deploy, 3),
-        resnet::load(loader, &resnet::plain(), 7, Form::Deploy, 3),
+        two_forms::load(loader, &repmlpnet_config(), 7, Form::Deploy, 3),
+        two_forms::load(loader, &resnet::plain(), 7, Form::Deploy, 3),
     ];
     models.extend(families::networks().iter().map(|network| network.load(loader)));
     for form in [Form::Train, Form::Deploy] {
         let loader = loader.clone().form(form);
         models.push(loader.embedded("repmlpnet_fashion").unwrap());
-        models.push(repmlpnet::load(&loader, &repmlpnet_config(), 7, Form::Train, 3));
-        models.push(resnet::load(&loader, &resnet::small(), 7, Form::Train, 3));
+        models.push(two_forms::load(&loader, &repmlpnet_config(), 7, Form::Train, 3));
+        models.push(two_forms::load(&loader, &resnet::small(), 7, Form::Train, 3));
     }
     models
 }

@@ -7,6 +7,7 @@ mod count;
 use mixfold_model::{Checkpoint, Form, Loader, MixerConfig, Preprocess, RepMlpNetConfig, Trunk};
 use zip::CompressionMethod::{Deflated, Stored};
 
+use common::two_forms;
 use common::{files, repmlpnet};
 
 /// 4.6 million parameters, 18 MB, the largest tensor 1.5 MB.
@@ -71,7 +72,7 @@ fn repmlpnet_config() -> RepMlpNetConfig {
 /// Bytes of what is not packed, once: all vectors, and for each row of a fully connected layer a bias and,
 /// in train form, the norm behind it.
 fn vectors(config: &RepMlpNetConfig, stored: Form) -> usize {
-    let shapes = repmlpnet::shapes(config, CLASSES, stored);
+    let shapes = two_forms::shapes(config, CLASSES, stored);
     let of_tensor = |(name, shape): &(String, Vec<usize>)| match shape[..] {
         [len] => len,
         [rows, ..] if name.ends_with(".fc3.weight") => 3 * rows,
@@ -87,8 +88,8 @@ fn at_most_a_tensor_of_a_repmlpnet_beside_the_packed_weights() {
     let path = directory.path().join("weights");
     let config = repmlpnet_config();
     for stored in [Form::Train, Form::Deploy] {
-        repmlpnet::write(&path, &config, CLASSES, stored, 1);
-        let shapes = repmlpnet::shapes(&config, CLASSES, stored);
+        two_forms::write(&path, &config, CLASSES, stored, 1);
+        let shapes = two_forms::shapes(&config, CLASSES, stored);
         let bytes = |shape: &[usize]| 4 * shape.iter().product::<usize>();
         let largest = shapes.iter().map(|(_, shape)| bytes(shape)).max().unwrap();
         let vectors = vectors(&config, stored);

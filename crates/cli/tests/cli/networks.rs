@@ -10,3 +10,5 @@ pub(crate) mod files;
 pub(crate) mod repmlpnet;
 #[path = "../../../model/tests/common/resnet.rs"]
 pub(crate) mod resnet;
+#[path = "../../../model/tests/common/two_forms.rs"]
+pub(crate) mod two_forms;

@@ -6,7 +6,7 @@ use mixfold_model::{Config, Form};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::networks::{files, resnet};
+use crate::networks::{files, resnet, two_forms};
 use crate::visualize::{GREEN, copy};
 use crate::visualize_models::config;
 use crate::{Ran, fixture, mixfold, repmlpnet_weights};
@@ -98,7 +98,7 @@ fn of_a_block_of_a_host() {
     let folder = tempdir().unwrap();
     let [weights, path] = ["weights", "x.png"].map(|name| folder.path().join(name));
     for (form, images) in [(Form::Train, &["before", "after"][..]), (Form::Deploy, &["after"])] {
-        resnet::write(&weights, &resnet::small(), 3, form, 1);
+        two_forms::write(&weights, &resnet::small(), 3, form, 1);
         let block = ["--block", "stage1.2.light_repmlp", "--partition", "2,3", "--json"];
         let json = fc3(&weights, &path, &block).json();
         let layer = &json["layers"][0];
@@ -118,7 +118,7 @@ fn of_a_host_with_its_stem() {
     let model = "repmlp_res50_bottleneck_224";
     let Config::ResNet(config) = config(model) else { panic!("no ResNet") };
     for (form, images) in [(Form::Train, &["before", "after"][..]), (Form::Deploy, &["after"])] {
-        let shapes = resnet::shapes(&config, 1000, form);
+        let shapes = two_forms::shapes(&config, 1000, form);
         let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..]));
         files::sparse_safetensors(&weights, shapes);
         let json = fc3(&weights, &path, &["--layers", "1", "--pixel", "0,6", "--json"]).json();

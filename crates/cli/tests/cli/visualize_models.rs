@@ -6,7 +6,7 @@ use tempfile::tempdir;
 
 use crate::mixfold;
 use crate::networks::families::Network;
-use crate::networks::{files, repmlpnet};
+use crate::networks::{files, two_forms};
 
 /// The sizes of a model.
 pub(crate) fn config(model: &str) -> Config {
@@ -58,7 +58,7 @@ fn units_of_a_folded_repmlpnet() {
     let folder = tempdir().unwrap();
     let [weights, path] = ["weights", "x.png"].map(|name| folder.path().join(name));
     let Config::RepMlpNet(config) = config("repmlpnet_t224") else { panic!("no RepMLPNet") };
-    let shapes = repmlpnet::shapes(&config, 1000, Form::Deploy);
+    let shapes = two_forms::shapes(&config, 1000, Form::Deploy);
     let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..]));
     files::sparse_safetensors(&weights, shapes);
     let draw = |options: &[&str]| {

@@ -3,13 +3,16 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
+pub(crate) mod agreement;
 pub(crate) mod bits;
 pub(crate) mod bound;
 pub(crate) mod families;
 pub(crate) mod files;
+pub(crate) mod layers;
 pub(crate) mod repmlp;
 pub(crate) mod repmlpnet;
 pub(crate) mod resnet;
+pub(crate) mod two_forms;
 
 use mixfold_gemm::Context;
 use mixfold_model::{Gelu, Loader, MixerConfig, Model, Preprocess, Trunk};

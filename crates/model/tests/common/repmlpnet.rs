@@ -1,13 +1,10 @@
 //! RepMLPNets with reproducible weights, in both forms, and the reference to compare with.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use mixfold_model::{Config, RepMlpNetConfig, RepMlpNetStage};
+use mixfold_reference::fc3::Form;
+use mixfold_reference::repmlpnet as reference;
 
-use mixfold_model::{Form, Loader, Model, Preprocess, RepMlpNetConfig, RepMlpNetStage};
-use mixfold_reference::{fc3, repmlpnet as reference};
-
-use super::files::{self, Tensor};
+use super::two_forms::{Shapes, TwoForms};
 
 /// Channels, units and share-sets of each stage.
 pub(crate) fn stages(rows: &[[usize; 3]]) -> Vec<RepMlpNetStage> {
@@ -53,21 +50,36 @@ pub(crate) fn reference_config(
     }
 }
 
-/// The same form for the reference.
-pub(crate) fn reference_form(form: Form) -> fc3::Form {
-    match form {
-        Form::Train => fc3::Form::Train,
-        Form::Deploy => fc3::Form::Deploy,
-    }
-}
+impl TwoForms for RepMlpNetConfig {
+    type Reference = reference::RepMlpNet<f64>;
 
-/// Names and shapes of all tensors under their official names, without counters.
-pub(crate) fn shapes(
-    config: &RepMlpNetConfig,
-    classes: usize,
-    form: Form,
-) -> Vec<(String, Vec<usize>)> {
-    reference_config(config, classes).tensors(reference_form(form))
+    fn of(config: &'static Config) -> Option<&'static Self> {
+        match config {
+            Config::RepMlpNet(config) => Some(config),
+            _ => None,
+        }
+    }
+
+    fn shapes(&self, classes: usize, form: Form) -> Shapes {
+        reference_config(self, classes).tensors(form)
+    }
+
+    fn values(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
+        values(name, shape, seed)
+    }
+
+    fn reference(
+        &self,
+        classes: usize,
+        form: Form,
+        tensor: impl FnMut(&str, &[usize]) -> Vec<f64>,
+    ) -> Self::Reference {
+        reference::RepMlpNet::new(reference_config(self, classes), form, tensor)
+    }
+
+    fn logits(net: &Self::Reference, images: &[f64], batch: usize) -> Vec<f64> {
+        net.forward(images, batch)
+    }
 }
 
 /// Norms at the end of a residual branch.
@@ -107,57 +119,4 @@ pub(crate) fn values(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
         Box::new(move || 0.5 * next())
     };
     (0..len).map(|_| value()).collect()
-}
-
-/// All tensors with the contents of [`values`].
-pub(crate) fn tensors(
-    config: &RepMlpNetConfig,
-    classes: usize,
-    form: Form,
-    seed: u64,
-) -> Vec<Tensor> {
-    let shapes = shapes(config, classes, form).into_iter();
-    shapes.map(|(name, shape)| Tensor::new(&name, &shape, values(&name, &shape, seed))).collect()
-}
-
-/// Writes a safetensors file with the contents of [`values`], of which one tensor at a time is in
-/// memory.
-pub(crate) fn write(path: &Path, config: &RepMlpNetConfig, classes: usize, form: Form, seed: u64) {
-    let shapes = shapes(config, classes, form);
-    let mut file = BufWriter::new(File::create(path).unwrap());
-    let table = shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..]));
-    file.write_all(&files::header(table).0).unwrap();
-    for (name, shape) in &shapes {
-        for value in values(name, shape, seed) {
-            file.write_all(&value.to_le_bytes()).unwrap();
-        }
-    }
-    file.flush().unwrap();
-}
-
-/// A RepMLPNet of these sizes with the weights of [`write`].
-pub(crate) fn load(
-    loader: &Loader,
-    config: &RepMlpNetConfig,
-    classes: usize,
-    stored: Form,
-    seed: u64,
-) -> Model {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("weights");
-    write(&path, config, classes, stored, seed);
-    loader.load_config("test", config.clone(), Preprocess::IMAGENET, path).unwrap()
-}
-
-/// The same network in the reference, in f64.
-pub(crate) fn reference(
-    config: &RepMlpNetConfig,
-    classes: usize,
-    form: Form,
-    seed: u64,
-) -> reference::RepMlpNet<f64> {
-    let config = reference_config(config, classes);
-    reference::RepMlpNet::new(config, reference_form(form), |name, shape| {
-        values(name, shape, seed).into_iter().map(f64::from).collect()
-    })
 }

@@ -1,16 +1,11 @@
 //! ResNets with reproducible weights, in both forms, and the reference to compare with.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
-
-use mixfold_model::{
-    Form, Loader, Model, Preprocess, RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage,
-};
+use mixfold_model::{Config, RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage};
+use mixfold_reference::fc3::Form;
 use mixfold_reference::resnet as reference;
 
-use super::files::{self, Tensor};
-use super::repmlpnet::{self, reference_form};
+use super::repmlpnet;
+use super::two_forms::{Shapes, TwoForms};
 
 pub(crate) fn stage(channels: usize, depth: usize, repmlp: Option<ResNetRepMlp>) -> ResNetStage {
     ResNetStage { channels, depth, repmlp }
@@ -74,72 +69,43 @@ pub(crate) fn reference_config(config: &ResNetConfig, classes: usize) -> referen
     }
 }
 
-/// Names and shapes of all tensors under their official names, without counters.
-pub(crate) fn shapes(
-    config: &ResNetConfig,
-    classes: usize,
-    form: Form,
-) -> Vec<(String, Vec<usize>)> {
-    reference_config(config, classes).tensors(reference_form(form))
-}
-
 /// Norms at the end of a residual branch.
 const BRANCH_NORMS: [&str; 3] =
     [".conv3.bn.weight", ".light_conv3.bn.weight", ".btnk_conv5.bn.weight"];
 
-/// The values of a tensor, as [`repmlpnet::values`]: what a residual branch adds is scaled by a quarter.
-pub(crate) fn values(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
-    let mut values = repmlpnet::values(name, shape, seed);
-    if BRANCH_NORMS.iter().any(|norm| name.ends_with(norm)) {
-        values.iter_mut().for_each(|value| *value *= 0.25);
-    }
-    values
-}
+impl TwoForms for ResNetConfig {
+    type Reference = reference::ResNet<f64>;
 
-/// All tensors with the contents of [`values`].
-pub(crate) fn tensors(config: &ResNetConfig, classes: usize, form: Form, seed: u64) -> Vec<Tensor> {
-    let shapes = shapes(config, classes, form).into_iter();
-    shapes.map(|(name, shape)| Tensor::new(&name, &shape, values(&name, &shape, seed))).collect()
-}
-
-/// Writes a safetensors file with the contents of [`values`], of which one tensor at a time is in
-/// memory.
-pub(crate) fn write(path: &Path, config: &ResNetConfig, classes: usize, form: Form, seed: u64) {
-    let shapes = shapes(config, classes, form);
-    let mut file = BufWriter::new(File::create(path).unwrap());
-    let table = shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..]));
-    file.write_all(&files::header(table).0).unwrap();
-    for (name, shape) in &shapes {
-        for value in values(name, shape, seed) {
-            file.write_all(&value.to_le_bytes()).unwrap();
+    fn of(config: &'static Config) -> Option<&'static Self> {
+        match config {
+            Config::ResNet(config) => Some(config),
+            _ => None,
         }
     }
-    file.flush().unwrap();
-}
 
-/// A ResNet of these sizes with the weights of [`write`].
-pub(crate) fn load(
-    loader: &Loader,
-    config: &ResNetConfig,
-    classes: usize,
-    stored: Form,
-    seed: u64,
-) -> Model {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("weights");
-    write(&path, config, classes, stored, seed);
-    loader.load_config("test", config.clone(), Preprocess::IMAGENET, path).unwrap()
-}
+    fn shapes(&self, classes: usize, form: Form) -> Shapes {
+        reference_config(self, classes).tensors(form)
+    }
 
-/// The same network in the reference, in f64.
-pub(crate) fn reference(
-    config: &ResNetConfig,
-    classes: usize,
-    form: Form,
-    seed: u64,
-) -> reference::ResNet<f64> {
-    let config = reference_config(config, classes);
-    reference::ResNet::new(config, reference_form(form), |name, shape| {
-        values(name, shape, seed).into_iter().map(f64::from).collect()
-    })
+    /// As those of a RepMLPNet: what a residual branch adds is scaled by a quarter.
+    fn values(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
+        let mut values = repmlpnet::values(name, shape, seed);
+        if BRANCH_NORMS.iter().any(|norm| name.ends_with(norm)) {
+            values.iter_mut().for_each(|value| *value *= 0.25);
+        }
+        values
+    }
+
+    fn reference(
+        &self,
+        classes: usize,
+        form: Form,
+        tensor: impl FnMut(&str, &[usize]) -> Vec<f64>,
+    ) -> Self::Reference {
+        reference::ResNet::new(reference_config(self, classes), form, tensor)
+    }
+
+    fn logits(net: &Self::Reference, images: &[f64], batch: usize) -> Vec<f64> {
+        net.forward(images, batch)
+    }
 }

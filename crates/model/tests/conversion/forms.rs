@@ -8,6 +8,7 @@ use mixfold_model::{Checkpoint, Config, Form, Gelu, RepMlpNetConfig, RepMlpNetSt
 use zip::CompressionMethod;
 
 use crate::common::files::{Tensor, fixture, npz};
+use crate::common::two_forms;
 use crate::common::{images, logits, resnet};
 use crate::{converted, load, pth, table};
 
@@ -106,7 +107,7 @@ fn resnets() {
     let path = directory.path().join("weights");
     for config in [resnet::small(), resnet::plain()] {
         for (form, norm) in [(Form::Train, Some("stage1.0.conv2.bn")), (Form::Deploy, None)] {
-            resnet::write(&path, &config, 5, form, 3);
+            two_forms::write(&path, &config, 5, form, 3);
             stays(&path, &config.clone().into(), form, norm);
         }
     }

@@ -4,6 +4,7 @@ use mixfold_model::folding::fold_config;
 use mixfold_model::{Checkpoint, Config, Fc3, Form, LayerWeights, ModelError};
 
 use crate::common::files::Tensor;
+use crate::common::two_forms;
 use crate::common::{repmlpnet, resnet};
 use crate::{file, tensor};
 
@@ -55,7 +56,7 @@ fn check(config: &Config, tensors: &[Tensor], sizes: &[(&str, [usize; 4])]) {
 #[test]
 fn of_a_repmlpnet() {
     let config = repmlpnet::small();
-    let tensors = repmlpnet::tensors(&config, 3, Form::Train, 1);
+    let tensors = two_forms::tensors(&config, 3, Form::Train, 1);
     let sizes = [
         ("stages.0.0.repmlp_block", [2, 1, 6, 10]),
         ("stages.1.0.repmlp_block", [3, 1, 3, 5]),
@@ -68,7 +69,7 @@ fn of_a_repmlpnet() {
 #[test]
 fn of_hosts() {
     let config = resnet::small();
-    let tensors = resnet::tensors(&config, 3, Form::Train, 1);
+    let tensors = two_forms::tensors(&config, 3, Form::Train, 1);
     let sizes = [
         ("stage1.1.light_repmlp", [4, 2, 2, 3]),
         ("stage1.2.light_repmlp", [4, 2, 2, 3]),
@@ -82,7 +83,7 @@ fn of_hosts() {
 fn hosts_have_no_units() {
     for (config, count) in [(resnet::small(), 3), (resnet::plain(), 0)] {
         for form in [Form::Train, Form::Deploy] {
-            let (_directory, mut file) = file(&resnet::tensors(&config, 3, form, 1));
+            let (_directory, mut file) = file(&two_forms::tensors(&config, 3, form, 1));
             let mut weights = LayerWeights::find_config(&mut file, "test", config.clone()).unwrap();
             assert_eq!((weights.token_layers(), weights.fc3_layers()), (0, count));
             assert_eq!(weights.form(), Some(form));
@@ -95,7 +96,7 @@ fn hosts_have_no_units() {
 #[test]
 fn what_is_no_block() {
     let config = resnet::small();
-    let tensors = resnet::tensors(&config, 3, Form::Train, 1);
+    let tensors = two_forms::tensors(&config, 3, Form::Train, 1);
     let prefix = "stage1.1.light_repmlp";
     let of_block = |tensors: &[Tensor], prefix: &str, partition| {
         Fc3::of_block(&mut file(tensors).1, prefix, partition)

@@ -5,6 +5,7 @@ use zip::CompressionMethod::Stored;
 
 use crate::common::families::networks;
 use crate::common::files::{self, Tensor};
+use crate::common::two_forms;
 use crate::common::{GOLDEN, repmlpnet, resnet, tensors};
 use crate::{file, tensor};
 
@@ -34,9 +35,9 @@ fn of_every_family() {
     }
     for form in [Form::Train, Form::Deploy] {
         let config = repmlpnet::small();
-        check(&repmlpnet::tensors(&config, 3, form, 1), config, "conv_embedding.conv");
+        check(&two_forms::tensors(&config, 3, form, 1), config, "conv_embedding.conv");
         for config in [resnet::small(), resnet::plain()] {
-            check(&resnet::tensors(&config, 3, form, 1), config, "stage0.0.conv");
+            check(&two_forms::tensors(&config, 3, form, 1), config, "stage0.0.conv");
         }
     }
 }

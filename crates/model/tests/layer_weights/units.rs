@@ -7,6 +7,7 @@ use zip::CompressionMethod::{Deflated, Stored};
 
 use crate::common::families::{CLASSES, Network, networks};
 use crate::common::files::{self, Tensor};
+use crate::common::two_forms;
 use crate::common::{GOLDEN, repmlpnet, tensors};
 use crate::{file, pth, tensor};
 
@@ -136,7 +137,7 @@ fn of_pytorch_files() {
 fn of_both_forms() {
     let config = repmlpnet::small();
     for stored in [Form::Train, Form::Deploy] {
-        let (_directory, mut file) = file(&repmlpnet::tensors(&config, 3, stored, 1));
+        let (_directory, mut file) = file(&two_forms::tensors(&config, 3, stored, 1));
         let mut weights = LayerWeights::find_config(&mut file, "test", config.clone()).unwrap();
         assert_eq!((weights.token_layers(), weights.fc3_layers()), (3, 3));
         for layer in 0..3 {

@@ -4,7 +4,8 @@ use mixfold_gemm::Context;
 use mixfold_model::{Form, Layer, Loader, RepMlpNetConfig, registry};
 
 use crate::common::bits::{assert_same_bits, observe};
-use crate::common::repmlpnet::{load, small, stages};
+use crate::common::repmlpnet::{small, stages};
+use crate::common::two_forms::load;
 use crate::common::{contexts, images, logits};
 
 const CLASSES: usize = 7;

@@ -1,47 +1,14 @@
 //! Which RepMLPNet a file is of, in which form, from its table of contents.
 
-use std::path::PathBuf;
-
 use mixfold_model::{
-    Checkpoint, Config, Form, Loader, ModelError, ModelInfo, RepMlpNetConfig, detect, form,
-    registry,
+    Checkpoint, Form, Loader, ModelError, ModelInfo, RepMlpNetConfig, detect, form,
 };
-use tempfile::TempDir;
 
-use crate::common::files;
-use crate::common::repmlpnet::shapes;
-
-type Shapes = Vec<(String, Vec<usize>)>;
-
-/// A file of which nothing but the table is there: no tensor can be read for what it is.
-pub(crate) fn sparse(shapes: &Shapes) -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("weights");
-    let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..]));
-    files::sparse_safetensors(&path, shapes);
-    (directory, path)
-}
+use crate::common::two_forms::{Shapes, counted, registered, shapes, sparse};
 
 fn detected(shapes: &Shapes) -> Result<ModelInfo, ModelError> {
     let (_directory, path) = sparse(shapes);
     detect(&Checkpoint::open(path).unwrap())
-}
-
-/// All registered RepMLPNets.
-pub(crate) fn registered() -> impl Iterator<Item = (&'static ModelInfo, &'static RepMlpNetConfig)> {
-    registry::models().iter().filter_map(|model| match &model.config {
-        Config::RepMlpNet(config) => Some((model, config)),
-        _ => None,
-    })
-}
-
-/// With the counter that PyTorch keeps for every batch norm.
-pub(crate) fn counted(shapes: &Shapes) -> Shapes {
-    let counters = shapes.iter().filter_map(|(name, _)| {
-        let module = name.strip_suffix(".running_var")?;
-        Some((format!("{module}.num_batches_tracked"), Vec::new()))
-    });
-    shapes.iter().cloned().chain(counters).collect()
 }
 
 /// Elements of what is trained.
@@ -53,7 +20,7 @@ fn trained(shapes: &Shapes) -> u64 {
 #[test]
 fn every_registered_model_in_both_forms() {
     let mut models = 0;
-    for (model, config) in registered() {
+    for (model, config) in registered::<RepMlpNetConfig>() {
         models += 1;
         for form in [Form::Train, Form::Deploy] {
             for classes in [1000, 10, 1, 21_843] {
@@ -86,7 +53,7 @@ fn counters(shapes: &Shapes) -> u64 {
 /// Some of the counters, as a file that was put together from parts may have them.
 #[test]
 fn counters_come_singly() {
-    let config = &registered().next().unwrap().1;
+    let config = registered::<RepMlpNetConfig>().next().unwrap().1;
     let mut shapes = counted(&shapes(config, 1000, Form::Train));
     let mut number = 0;
     shapes.retain(|(name, _)| {
@@ -109,7 +76,7 @@ fn undetected(shapes: &Shapes) -> String {
 
 #[test]
 fn foreign_files() {
-    let t224 = |form| shapes(registered().next().unwrap().1, 1000, form);
+    let t224 = |form| shapes(registered::<RepMlpNetConfig>().next().unwrap().1, 1000, form);
     let changed = |form, name: &str, shape: &[usize]| {
         let mut shapes = t224(form);
         shapes.iter_mut().find(|entry| entry.0 == name).unwrap().1 = shape.to_vec();
@@ -171,7 +138,7 @@ fn foreign_files() {
 /// The kernels in the first block of a file decide on what it is.
 #[test]
 fn kernels_that_no_model_has() {
-    let (_, config) = registered().next().unwrap();
+    let (_, config) = registered::<RepMlpNetConfig>().next().unwrap();
     // The names of the last ones are in another order than their sizes.
     for kernels in [&[1][..], &[3], &[1, 3, 5], &[7], &[1, 3, 11]] {
         let config = RepMlpNetConfig { kernels: kernels.to_vec().into(), ..config.clone() };
@@ -209,7 +176,7 @@ fn a_file_of_another_family_has_no_form() {
 /// Both of them, or one and something else, in one file.
 #[test]
 fn a_file_of_two_models_is_of_none() {
-    let (_, config) = registered().next().unwrap();
+    let (_, config) = registered::<RepMlpNetConfig>().next().unwrap();
     let mut both = shapes(config, 1000, Form::Deploy);
     let mixer = [("stem.proj.weight", vec![8, 3, 4, 4]), ("norm.bias", vec![8])];
     both.extend(mixer.map(|(name, shape)| (name.to_owned(), shape)));

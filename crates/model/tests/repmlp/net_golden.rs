@@ -16,9 +16,10 @@ use mixfold_reference::{Real, fill};
 use mixfold_simd::env;
 
 use crate::common::files::{self, Tensor};
-use crate::common::repmlpnet::{shapes, stages};
+use crate::common::layers::observed;
+use crate::common::repmlpnet::stages;
+use crate::common::two_forms::shapes;
 use crate::common::{distance, largest};
-use crate::net_layers::observed;
 
 const SHIFT: f64 = 2.0;
 const UNIT: &str = "stages.0.0.";

@@ -2,50 +2,28 @@
 //! names and numbers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mixfold_fold::FoldError;
 use mixfold_model::checkpoint::Dtype;
 use mixfold_model::{
     CheckpointError, Form, Loader, Mismatch, Misshapen, Model, ModelError, Preprocess,
+    RepMlpNetConfig,
 };
-use tempfile::TempDir;
 
-use crate::common::files::{self, Tensor, fixture};
-use crate::common::repmlpnet::{self, shapes, small, tensors};
-use crate::net_detection::{counted, registered, sparse};
-
-const FORMS: [Form; 2] = [Form::Train, Form::Deploy];
+use crate::common::files::{Tensor, fixture};
+use crate::common::repmlpnet::small;
+use crate::common::two_forms::{
+    self, counted, file, mismatch, registered, shapes, sparse, tensors,
+};
 
 fn load(loader: &Loader, path: &Path) -> Result<Model, ModelError> {
     loader.load_config("small", small(), Preprocess::IMAGENET, path)
 }
 
-/// A file with these tensors.
-fn file(tensors: &[Tensor]) -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("weights");
-    files::safetensors(&path, tensors);
-    (directory, path)
-}
-
-/// The differences that loading a file in either form complains about.
-fn mismatch(path: &Path) -> Mismatch {
-    let [train, deploy] = FORMS.map(|form| {
-        let error = load(&Loader::new().form(form), path).unwrap_err();
-        let text = error.to_string();
-        assert!(text.contains("small") && text.contains(path.to_str().unwrap()), "{text}");
-        let ModelError::Mismatch { mismatch, model, path: of } = error else { panic!("{error}") };
-        assert_eq!((&model[..], &*of), ("small", path));
-        *mismatch
-    });
-    assert_eq!(train, deploy);
-    train
-}
-
 fn refuse(tensors: &[Tensor]) -> Mismatch {
     let (_directory, path) = file(tensors);
-    mismatch(&path)
+    mismatch(&small(), &path)
 }
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -54,7 +32,7 @@ fn names(names: &[&str]) -> Vec<String> {
 
 #[test]
 fn all_differences_are_in_one_error() {
-    for stored in FORMS {
+    for stored in [Form::Train, Form::Deploy] {
         let mut tensors = tensors(&small(), 3, stored, 1);
         tensors.retain(|t| t.name != "head_norm.bias" && t.name != "embeds.0.conv.weight");
         tensors.push(Tensor::new("extra.weight", &[2], vec![0.0; 2]));
@@ -97,13 +75,13 @@ fn all_differences_are_in_one_error() {
             ],
             mistyped: vec![integer("stages.0.0.prebn2.weight"), integer("head.bias")],
         };
-        assert_eq!(mismatch(&path), expected, "{stored}");
+        assert_eq!(mismatch(&small(), &path), expected, "{stored}");
     }
 }
 
 #[test]
 fn every_tensor_is_needed_and_none_is_ignored() {
-    for stored in FORMS {
+    for stored in [Form::Train, Form::Deploy] {
         let all = tensors(&small(), 3, stored, 1);
         for left_out in &all {
             let mut tensors = all.clone();
@@ -128,7 +106,7 @@ fn every_tensor_is_needed_and_none_is_ignored() {
 #[test]
 fn counters() {
     let images: Vec<f32> = mixfold_reference::fill::input(2 * 12 * 20);
-    for stored in FORMS {
+    for stored in [Form::Train, Form::Deploy] {
         let plain = tensors(&small(), 3, stored, 1);
         let table = plain.iter().map(|t| (t.name.clone(), t.shape.clone())).collect();
         let counters = counted(&table).split_off(plain.len());
@@ -156,7 +134,7 @@ fn counters() {
 /// What the other form has, beside or in place of what it should be.
 #[test]
 fn both_forms_in_one_file() {
-    let [train, deploy] = FORMS.map(|form| tensors(&small(), 3, form, 1));
+    let [train, deploy] = [Form::Train, Form::Deploy].map(|form| tensors(&small(), 3, form, 1));
     let of = |all: &[Tensor], part: &str| -> Vec<Tensor> {
         all.iter().filter(|tensor| tensor.name.contains(part)).cloned().collect()
     };
@@ -213,10 +191,12 @@ fn deploy_weights_cannot_be_run_as_they_were_trained() {
 /// The file of one registered model under the name of each other.
 #[test]
 fn another_variants_file() {
-    for (model, config) in registered() {
-        for stored in FORMS {
+    for (model, config) in registered::<RepMlpNetConfig>() {
+        for stored in [Form::Train, Form::Deploy] {
             let (_directory, path) = sparse(&shapes(config, 1000, stored));
-            for (other, _) in registered().filter(|(other, _)| other.name != model.name) {
+            for (other, _) in
+                registered::<RepMlpNetConfig>().filter(|(other, _)| other.name != model.name)
+            {
                 let error = Loader::new().load(other.name, &path).unwrap_err();
                 let ModelError::Mismatch { mismatch, model: named, .. } = error else {
                     panic!("{} for {}: {error}", model.name, other.name);
@@ -257,8 +237,10 @@ fn another_variants_file() {
 fn another_number_of_classes() {
     let directory = tempfile::tempdir().unwrap();
     let [path, beside] = ["weights", "config.json"].map(|name| directory.path().join(name));
-    for (stored, classes) in FORMS.into_iter().flat_map(|form| [1, 7, 1001].map(|n| (form, n))) {
-        repmlpnet::write(&path, &small(), classes, stored, 1);
+    for (stored, classes) in
+        [Form::Train, Form::Deploy].into_iter().flat_map(|form| [1, 7, 1001].map(|n| (form, n)))
+    {
+        two_forms::write(&path, &small(), classes, stored, 1);
         let model = load(&Loader::new(), &path).unwrap();
         assert_eq!(model.classes(), classes);
         assert_eq!(model.parameters(), small().parameters(classes, Form::Deploy));
@@ -312,7 +294,7 @@ fn damaged_files() {
 /// run.
 #[test]
 fn norms_that_cannot_be_folded() {
-    for stored in FORMS {
+    for stored in [Form::Train, Form::Deploy] {
         let all = tensors(&small(), 3, stored, 1);
         let norms: Vec<_> =
             all.iter().filter(|tensor| tensor.name.ends_with(".running_var")).collect();
@@ -324,7 +306,7 @@ fn norms_that_cannot_be_folded() {
                 let tensor = tensors.iter_mut().find(|t| t.name == norm.name).unwrap();
                 tensor.values[channel] = wrong;
                 let (_directory, path) = file(&tensors);
-                for form in FORMS {
+                for form in [Form::Train, Form::Deploy] {
                     let result = load(&Loader::new().form(form), &path);
                     let error = result.expect_err(&norm.name);
                     if (stored, form) == (Form::Deploy, Form::Train) {

@@ -1,14 +1,14 @@
 //! Registered RepMLPNets with weights drawn at random.
 
 use mixfold_gemm::Context;
-use mixfold_model::{Form, Gelu, Loader, Phase};
+use mixfold_model::{Form, Gelu, Loader, Phase, RepMlpNetConfig};
 
+use crate::common::two_forms::registered;
 use crate::common::{images, logits};
-use crate::net_detection::registered;
 
 /// Ordinary activations in every layer, in the form that is asked for, and the same for the same seed.
 fn ordinary(name: &str) {
-    let (info, _) = registered().find(|(info, _)| info.name == name).unwrap();
+    let (info, _) = registered::<RepMlpNetConfig>().find(|(info, _)| info.name == name).unwrap();
     for form in [Form::Train, Form::Deploy] {
         let loader = Loader::new().form(form);
         let model = loader.random(name, 1).unwrap();
@@ -59,7 +59,7 @@ fn repmlpnet_t224() {
 #[test]
 #[ignore = "gigabytes of memory"]
 fn larger_ones() {
-    for (info, _) in registered() {
+    for (info, _) in registered::<RepMlpNetConfig>() {
         ordinary(info.name);
     }
 }

@@ -6,7 +6,8 @@ use mixfold_model::{
     folding,
 };
 
-use crate::common::repmlpnet::{self, small, stages};
+use crate::common::repmlpnet::{small, stages};
+use crate::common::two_forms::{self};
 
 const FORMS: [Form; 2] = [Form::Train, Form::Deploy];
 
@@ -14,7 +15,7 @@ const FORMS: [Form; 2] = [Form::Train, Form::Deploy];
 fn refuse(config: RepMlpNetConfig) -> ModelError {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("weights");
-    repmlpnet::write(&path, &small(), 3, Form::Train, 1);
+    two_forms::write(&path, &small(), 3, Form::Train, 1);
     let output = directory.path().join("deploy");
     let folding = folding::fold_config("test", config.clone(), &path, &output).unwrap_err();
     let load = Loader::new().load_config("test", config, Preprocess::IMAGENET, &path);
@@ -146,7 +147,7 @@ fn load_unitless(config: &RepMlpNetConfig, form: Form) -> Model {
     let path = directory.path().join("weights");
     let image = [4, 4];
     let written = RepMlpNetConfig { image, ..config.clone() };
-    repmlpnet::write(&path, &written, 3, form, 1);
+    two_forms::write(&path, &written, 3, form, 1);
     let loader = Loader::new().form(form);
     loader.load_config("test", config.clone(), Preprocess::IMAGENET, &path).unwrap()
 }
@@ -154,7 +155,7 @@ fn load_unitless(config: &RepMlpNetConfig, form: Form) -> Model {
 /// Its batches are limited by the memory too, not by a panic.
 #[test]
 fn batches_that_no_memory_can_hold() {
-    let model = repmlpnet::load(&Loader::new(), &small(), 3, Form::Train, 1);
+    let model = two_forms::load(&Loader::new(), &small(), 3, Form::Train, 1);
     let mut plan = model.plan(usize::MAX).unwrap();
     let error = plan.run(&[0.0], &mut [0.0]).unwrap_err();
     assert!(matches!(error, ModelError::Length { what: "images", .. }), "{error}");
@@ -162,7 +163,7 @@ fn batches_that_no_memory_can_hold() {
 
 #[test]
 fn the_size_of_an_image_is_fixed_and_the_error_says_why() {
-    let model = repmlpnet::load(&Loader::new(), &small(), 3, Form::Deploy, 1);
+    let model = two_forms::load(&Loader::new(), &small(), 3, Form::Deploy, 1);
     for shape in [[1, 2, 20, 12], [2, 2, 24, 40], [1, 3, 12, 20], [0, 2, 12, 12]] {
         let images = Images::new(shape, vec![0.0; shape.iter().product()]).unwrap();
         let error = model.forward(&images).unwrap_err();
@@ -182,7 +183,7 @@ fn the_size_of_an_image_is_fixed_and_the_error_says_why() {
 #[test]
 fn a_model_knows_its_sizes() {
     for form in FORMS {
-        let model = repmlpnet::load(&Loader::new().form(form), &small(), 3, Form::Train, 1);
+        let model = two_forms::load(&Loader::new().form(form), &small(), 3, Form::Train, 1);
         assert_eq!(model.form(), Some(form));
         assert_eq!((model.input(), model.classes()), ([2, 12, 20], 3));
         assert_eq!(model.parameters(), small().parameters(3, form));

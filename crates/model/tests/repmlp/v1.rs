@@ -9,7 +9,7 @@ use mixfold_simd::env;
 use crate::blocks::{deploy_tensors, run};
 use crate::common::files::fixture;
 use crate::common::repmlp::{file, reference_config, tensors};
-use crate::common::repmlpnet::reference_form;
+use crate::common::two_forms::reference_form;
 use crate::common::{distance, largest};
 
 const FORMS: [Form; 2] = [Form::Train, Form::Deploy];

@@ -4,9 +4,9 @@ use mixfold_gemm::Context;
 use mixfold_model::{Form, Loader, RepMlpPlace, ResNetConfig};
 
 use crate::common::bits::assert_same_bits;
-use crate::common::resnet::{load, plain, repmlp, small, stage};
+use crate::common::resnet::{plain, repmlp, small, stage};
+use crate::common::two_forms::{FORMS, load};
 use crate::common::{contexts, images, logits};
-use crate::layers::FORMS;
 
 const CLASSES: usize = 7;
 

@@ -1,46 +1,12 @@
 //! Which ResNet a file is of, in which form, from its table of contents.
 
-use std::path::PathBuf;
+use mixfold_model::{Checkpoint, Form, Loader, ModelError, ResNetConfig, detect, form};
 
-use mixfold_model::{
-    Checkpoint, Config, Form, Loader, ModelError, ModelInfo, ResNetConfig, detect, form, registry,
-};
-use tempfile::TempDir;
-
-use crate::common::files;
-use crate::common::resnet::shapes;
-
-type Shapes = Vec<(String, Vec<usize>)>;
-
-/// A file of which nothing but the table is there.
-pub(crate) fn sparse(shapes: &Shapes) -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("weights");
-    let shapes = shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..]));
-    files::sparse_safetensors(&path, shapes);
-    (directory, path)
-}
-
-/// All registered ResNets.
-pub(crate) fn registered() -> impl Iterator<Item = (&'static ModelInfo, &'static ResNetConfig)> {
-    registry::models().iter().filter_map(|model| match &model.config {
-        Config::ResNet(config) => Some((model, config)),
-        _ => None,
-    })
-}
-
-/// With the counter that PyTorch keeps for every batch norm.
-fn counted(shapes: &Shapes) -> Shapes {
-    let counters = shapes.iter().filter_map(|(name, _)| {
-        let module = name.strip_suffix(".running_var")?;
-        Some((format!("{module}.num_batches_tracked"), Vec::new()))
-    });
-    shapes.iter().cloned().chain(counters).collect()
-}
+use crate::common::two_forms::{Shapes, counted, registered, shapes, sparse};
 
 #[test]
 fn every_registered_model_in_both_forms() {
-    for (model, config) in registered() {
+    for (model, config) in registered::<ResNetConfig>() {
         for stored in [Form::Train, Form::Deploy] {
             for classes in [1000, 1, 365] {
                 let shapes = shapes(config, classes, stored);
@@ -71,7 +37,7 @@ fn undetected(shapes: &Shapes) -> String {
 #[test]
 fn foreign_files() {
     let light = |form| {
-        let mut models = registered();
+        let mut models = registered::<ResNetConfig>();
         let (_, config) = models.find(|(info, _)| info.name == "repmlp_res50_light_224").unwrap();
         shapes(config, 1000, form)
     };

@@ -7,7 +7,8 @@ use mixfold_model::folding::{Size, config_report, fold_config};
 use mixfold_model::{Checkpoint, Form, Loader, ModelError, Preprocess};
 use mixfold_simd::env;
 
-use crate::common::resnet::{plain, shapes, small, write};
+use crate::common::resnet::{plain, small};
+use crate::common::two_forms::{shapes, write};
 use crate::common::{images, logits};
 
 #[test]

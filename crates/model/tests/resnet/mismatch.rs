@@ -2,45 +2,29 @@
 //! names and numbers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mixfold_fold::FoldError;
-use mixfold_model::{Form, Loader, Mismatch, Misshapen, Model, ModelError, Preprocess};
-use tempfile::TempDir;
+use mixfold_model::{
+    Form, Loader, Mismatch, Misshapen, Model, ModelError, Preprocess, ResNetConfig,
+};
 
-use crate::common::files::{self, Tensor};
-use crate::common::resnet::{shapes, small, tensors};
-use crate::detection::{registered, sparse};
-
-const FORMS: [Form; 2] = [Form::Train, Form::Deploy];
+use crate::common::files::Tensor;
+use crate::common::resnet::small;
+use crate::common::two_forms::{file, mismatch, registered, shapes, sparse, tensors};
 
 fn load(loader: &Loader, path: &Path) -> Result<Model, ModelError> {
     loader.load_config("small", small(), Preprocess::IMAGENET, path)
 }
 
-/// A file with these tensors.
-fn file(tensors: &[Tensor]) -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("weights");
-    files::safetensors(&path, tensors);
-    (directory, path)
-}
-
 fn refuse(tensors: &[Tensor]) -> Mismatch {
     let (_directory, path) = file(tensors);
-    let [train, deploy] = FORMS.map(|form| {
-        let error = load(&Loader::new().form(form), &path).unwrap_err();
-        let ModelError::Mismatch { mismatch, model, path: of } = error else { panic!("{error}") };
-        assert_eq!((&model[..], of), ("small", path.clone()));
-        *mismatch
-    });
-    assert_eq!(train, deploy);
-    train
+    mismatch(&small(), &path)
 }
 
 #[test]
 fn all_differences_are_in_one_error() {
-    for stored in FORMS {
+    for stored in [Form::Train, Form::Deploy] {
         let mut tensors = tensors(&small(), 3, stored, 1);
         tensors.retain(|t| t.name != "stage1.1.light_conv1.conv.weight");
         tensors.push(Tensor::new("extra.weight", &[2], vec![0.0; 2]));
@@ -60,7 +44,7 @@ fn all_differences_are_in_one_error() {
 
 #[test]
 fn every_tensor_is_needed_and_none_is_ignored() {
-    for stored in FORMS {
+    for stored in [Form::Train, Form::Deploy] {
         let all = tensors(&small(), 3, stored, 1);
         for left_out in &all {
             let mut tensors = all.clone();
@@ -77,7 +61,7 @@ fn every_tensor_is_needed_and_none_is_ignored() {
 /// One tensor of the other form does not turn a file into one of that form.
 #[test]
 fn both_forms_in_one_file() {
-    let [train, deploy] = FORMS.map(|form| tensors(&small(), 3, form, 1));
+    let [train, deploy] = [Form::Train, Form::Deploy].map(|form| tensors(&small(), 3, form, 1));
     let bias = deploy.iter().find(|t| t.name == "stage1.1.light_repmlp.fc3.bias").unwrap();
     let found = refuse(&[&train[..], std::slice::from_ref(bias)].concat());
     assert_eq!(found.unexpected, [bias.name.as_str()]);
@@ -97,10 +81,12 @@ fn deploy_weights_cannot_be_run_as_they_were_trained() {
 /// The file of one registered model under the name of each other.
 #[test]
 fn another_variants_file() {
-    for (model, config) in registered() {
-        for stored in FORMS {
+    for (model, config) in registered::<ResNetConfig>() {
+        for stored in [Form::Train, Form::Deploy] {
             let (_directory, path) = sparse(&shapes(config, 1000, stored));
-            for (other, _) in registered().filter(|(other, _)| other.name != model.name) {
+            for (other, _) in
+                registered::<ResNetConfig>().filter(|(other, _)| other.name != model.name)
+            {
                 let error = Loader::new().load(other.name, &path).unwrap_err();
                 let ModelError::Mismatch { mismatch, model: named, .. } = error else {
                     panic!("{} for {}: {error}", model.name, other.name);
@@ -154,7 +140,7 @@ fn norms_that_cannot_be_folded() {
             let tensor = tensors.iter_mut().find(|t| t.name == norm.name).unwrap();
             tensor.values[channel] = wrong;
             let (_directory, path) = file(&tensors);
-            for form in FORMS {
+            for form in [Form::Train, Form::Deploy] {
                 let error = load(&Loader::new().form(form), &path).expect_err(&norm.name);
                 let ModelError::Fold { module: of, error } = error else { panic!("{error}") };
                 assert_eq!(of, module, "{form}");

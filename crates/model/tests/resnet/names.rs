@@ -1,13 +1,11 @@
 //! The names and shapes of the official tensors.
 
-use mixfold_model::Form;
-
-use crate::common::resnet::shapes;
-use crate::detection::registered;
+use crate::common::two_forms::{registered, shapes};
+use mixfold_model::{Form, ResNetConfig};
 
 /// Names and shapes of a registered model within a module.
 fn within(model: &str, module: &str, form: Form) -> Vec<String> {
-    let (_, config) = registered().find(|(info, _)| info.name == model).unwrap();
+    let (_, config) = registered::<ResNetConfig>().find(|(info, _)| info.name == model).unwrap();
     let shapes = shapes(config, 1000, form).into_iter();
     let within = shapes.filter(|(name, _)| name.starts_with(module));
     within.map(|(name, shape)| format!("{name} {shape:?}")).collect()

@@ -5,8 +5,8 @@ use mixfold_model::{
     folding, registry,
 };
 
-use crate::common::resnet::{self, plain, repmlp, small, stage};
-use crate::detection::registered;
+use crate::common::resnet::{plain, repmlp, small, stage};
+use crate::common::two_forms::{self, registered};
 
 const FORMS: [Form; 2] = [Form::Train, Form::Deploy];
 
@@ -27,7 +27,8 @@ const TABLE: [Row; 4] = [
 #[test]
 fn sizes_of_the_official_models() {
     for (name, parameters, macs) in TABLE {
-        let (model, config) = registered().find(|(model, _)| model.name == name).unwrap();
+        let (model, config) =
+            registered::<ResNetConfig>().find(|(model, _)| model.name == name).unwrap();
         for (i, form) in FORMS.into_iter().enumerate() {
             let found = (config.parameters(1000, form), config.macs(1000, form));
             let of_model = match form {
@@ -45,15 +46,16 @@ fn sizes_of_the_official_models() {
             }
         }
     }
-    assert_eq!(registered().count(), 5);
+    assert_eq!(registered::<ResNetConfig>().count(), 5);
 }
 
 /// Groups of the second and of the third stage; millions of parameters, and of multiply-adds, in deploy
 /// form.
 #[test]
 fn sizes_of_the_bottlenecks_of_320_pixels() {
-    let (_, config) =
-        registered().find(|(model, _)| model.name == "repmlp_res50_bottleneck_320_g8_16").unwrap();
+    let (_, config) = registered::<ResNetConfig>()
+        .find(|(model, _)| model.name == "repmlp_res50_bottleneck_320_g8_16")
+        .unwrap();
     for (groups, parameters, macs) in
         [([8, 16], 59.22, 8057.0), ([8, 8], 72.02, 8108.0), ([4, 8], 87.38, 8354.0)]
     {
@@ -71,8 +73,9 @@ fn sizes_of_the_bottlenecks_of_320_pixels() {
 /// Of all variants of the paper with RepMLPs in the third stage only: parameters in deploy form.
 #[test]
 fn sizes_of_the_bottlenecks_in_one_stage() {
-    let (_, config) =
-        registered().find(|(model, _)| model.name == "repmlp_res50_bottleneck_224").unwrap();
+    let (_, config) = registered::<ResNetConfig>()
+        .find(|(model, _)| model.name == "repmlp_res50_bottleneck_224")
+        .unwrap();
     for (reduction, groups, parameters) in [
         (2, 1, 224.9),
         (2, 2, 126.5),
@@ -123,7 +126,7 @@ fn multiply_adds_by_hand() {
 fn a_model_knows_its_sizes() {
     for (config, form) in [small(), plain()].into_iter().flat_map(|c| FORMS.map(|f| (c.clone(), f)))
     {
-        let model = resnet::load(&Loader::new().form(form), &config, 7, Form::Train, 1);
+        let model = two_forms::load(&Loader::new().form(form), &config, 7, Form::Train, 1);
         let [height, width] = config.image;
         assert_eq!((model.form(), model.classes()), (Some(form), 7));
         assert_eq!(model.input(), [config.image_channels, height, width]);
@@ -139,7 +142,7 @@ fn a_model_knows_its_sizes() {
 #[test]
 fn images_of_another_size() {
     for (config, reason) in [(small(), "partitions"), (plain(), "laid out")] {
-        let model = resnet::load(&Loader::new(), &config, 3, Form::Deploy, 1);
+        let model = two_forms::load(&Loader::new(), &config, 3, Form::Deploy, 1);
         let error = model.check_input(&[1, config.image_channels, 32, 32]).unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
         let ModelError::Input { found, .. } = error else { panic!("{error}") };
@@ -155,7 +158,7 @@ fn memory_of_plans() {
         ..small()
     };
     let bytes = |config: &ResNetConfig| {
-        resnet::load(&Loader::new(), config, 3, Form::Deploy, 1).plan(1).unwrap().bytes()
+        two_forms::load(&Loader::new(), config, 3, Form::Deploy, 1).plan(1).unwrap().bytes()
     };
     assert_eq!(bytes(&deep(2)), bytes(&deep(9)));
 }
@@ -164,7 +167,7 @@ fn memory_of_plans() {
 fn refuse(config: &ResNetConfig) -> ModelError {
     let directory = tempfile::tempdir().unwrap();
     let [path, output] = ["weights", "deploy"].map(|name| directory.path().join(name));
-    resnet::write(&path, &small(), 3, Form::Train, 1);
+    two_forms::write(&path, &small(), 3, Form::Train, 1);
     let folding = folding::fold_config("test", config.clone(), &path, &output).unwrap_err();
     let load = Loader::new().load_config("test", config.clone(), Preprocess::IMAGENET, &path);
     let loading = load.unwrap_err();
@@ -260,7 +263,7 @@ fn counts_saturate() {
 #[test]
 fn images_without_memory() {
     let config = ResNetConfig { image: [1 << 40, 1 << 40], ..plain() };
-    let model: Model = resnet::load(&Loader::new(), &config, 3, Form::Deploy, 1);
+    let model: Model = two_forms::load(&Loader::new(), &config, 3, Form::Deploy, 1);
     let error = model.plan(1).unwrap_err();
     assert!(matches!(error, ModelError::Mix(_)), "{error}");
 }
