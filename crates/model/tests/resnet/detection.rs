@@ -49,6 +49,8 @@ fn foreign_files() {
     ] {
         assert_eq!(undetected(&only_stem), reason);
     }
+    let torchvision = vec![("layer1.0.conv1.weight".to_owned(), vec![64, 64, 1, 1])];
+    assert!(undetected(&torchvision).contains("named like those of torchvision's ResNets"));
     for form in [Form::Train, Form::Deploy] {
         let changed = |name: &str, shape: &[usize]| {
             let mut shapes = light(form);
