@@ -146,17 +146,16 @@ const FAMILIES: [Detect; 9] = [
     detect_tokens::<MixerConfig>,
 ];
 
+const TORCHVISION: &str = "its tensors are named like those of torchvision's ResNets, and have to be \
+                           renamed: `layer1.0.conv1.weight` is called `stage1.0.conv1.conv.weight`";
+
 /// The sizes that the tensors of a file have, or why there are none.
 pub(crate) fn detect(file: &Checkpoint) -> Result<Config, String> {
     let unknown = || match file.entry("layer1.0.conv1.weight") {
-        Some(_) => {
-            "its tensors are named like those of torchvision's ResNets, and have to be renamed: \
-                    `layer1.0.conv1.weight` is called `stage1.0.conv1.conv.weight`"
-        }
-        None => "its tensors are not named like those of any family",
+        Some(_) => Err(TORCHVISION.to_owned()),
+        None => Err("its tensors are not named like those of any family".to_owned()),
     };
-    let found = FAMILIES.iter().find_map(|detect| detect(file));
-    found.unwrap_or_else(|| Err(unknown().to_owned()))
+    FAMILIES.iter().find_map(|detect| detect(file)).unwrap_or_else(unknown)
 }
 
 fn detect_repmlpnet(file: &Checkpoint) -> Option<Result<Config, String>> {

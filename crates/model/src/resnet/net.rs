@@ -157,8 +157,9 @@ impl Network for ResNet {
     }
 
     fn rows(&self) -> usize {
-        // The maps of the first stages are large: one image at a time.
-        usize::MAX
+        // The places of the last map, where most of the weights are.
+        let [height, width] = self.config.map(self.config.stages.len().saturating_sub(1));
+        height.saturating_mul(width)
     }
 
     fn workspace(&self, batch: usize, ctx: &Context) -> Result<Workspace, ModelError> {

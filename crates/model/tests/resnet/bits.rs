@@ -76,31 +76,30 @@ fn observers_see_every_layer_of_every_image() {
     })
     .unwrap();
     let layers = [
-        "stage0.0 [1, 5, 8, 12]",
-        "stage0.1 [1, 5, 4, 6]",
-        "stage1.0.conv1 [1, 4, 4, 6]",
-        "stage1.0.conv2 [1, 4, 4, 6]",
-        "stage1.0 [1, 16, 4, 6]",
-        "stage1.1.light_conv1 [1, 4, 4, 6]",
-        "stage1.1.light_repmlp [1, 4, 4, 6]",
-        "stage1.1 [1, 16, 4, 6]",
-        "stage1.2.light_conv1 [1, 4, 4, 6]",
-        "stage1.2.light_repmlp [1, 4, 4, 6]",
-        "stage1.2 [1, 16, 4, 6]",
-        "stage2.0.conv1 [1, 6, 4, 6]",
-        "stage2.0.conv2 [1, 6, 2, 3]",
-        "stage2.0 [1, 24, 2, 3]",
-        "stage2.1.btnk_conv1 [1, 6, 2, 3]",
-        "stage2.1.btnk_conv2 [1, 3, 2, 3]",
-        "stage2.1.btnk_repmlp [1, 3, 2, 3]",
-        "stage2.1.btnk_conv4 [1, 6, 2, 3]",
-        "stage2.1 [1, 24, 2, 3]",
-        "gap [1, 24]",
-        "linear [1, 7]",
+        "stage0.0 [2, 5, 8, 12]",
+        "stage0.1 [2, 5, 4, 6]",
+        "stage1.0.conv1 [2, 4, 4, 6]",
+        "stage1.0.conv2 [2, 4, 4, 6]",
+        "stage1.0 [2, 16, 4, 6]",
+        "stage1.1.light_conv1 [2, 4, 4, 6]",
+        "stage1.1.light_repmlp [2, 4, 4, 6]",
+        "stage1.1 [2, 16, 4, 6]",
+        "stage1.2.light_conv1 [2, 4, 4, 6]",
+        "stage1.2.light_repmlp [2, 4, 4, 6]",
+        "stage1.2 [2, 16, 4, 6]",
+        "stage2.0.conv1 [2, 6, 4, 6]",
+        "stage2.0.conv2 [2, 6, 2, 3]",
+        "stage2.0 [2, 24, 2, 3]",
+        "stage2.1.btnk_conv1 [2, 6, 2, 3]",
+        "stage2.1.btnk_conv2 [2, 3, 2, 3]",
+        "stage2.1.btnk_repmlp [2, 3, 2, 3]",
+        "stage2.1.btnk_conv4 [2, 6, 2, 3]",
+        "stage2.1 [2, 24, 2, 3]",
+        "gap [2, 24]",
+        "linear [2, 7]",
     ];
-    let expected: Vec<_> =
-        [0, 1].iter().flat_map(|i| layers.map(|layer| format!("{i}: {layer}"))).collect();
-    assert_eq!(seen, expected);
+    // Both images go together: the last map has few places.
+    assert_eq!(seen, layers.map(|layer| format!("0: {layer}")));
     let names: Vec<_> = model.layers().iter().map(|layer| layer.to_string()).collect();
     assert_eq!(names, layers.map(|layer| layer.split_once(' ').unwrap().0));
 }
