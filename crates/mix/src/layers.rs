@@ -5,13 +5,14 @@ use mixfold_simd::Isa;
 
 /// A matrix of `[out, in]`, packed for one side of a product.
 pub(crate) trait Weight: Sized {
-    fn pack(isa: Isa, matrix: MatRef<'_, f32>) -> Result<Self, GemmError>;
+    /// Packs matrices into one block of memory, in the order in which they are read.
+    fn pack_all(isa: Isa, matrices: &[MatRef<'_, f32>]) -> Result<Vec<Self>, GemmError>;
     fn bytes(&self) -> usize;
 }
 
 impl Weight for PackedLhs<f32> {
-    fn pack(isa: Isa, matrix: MatRef<'_, f32>) -> Result<Self, GemmError> {
-        PackedLhs::pack(isa, matrix)
+    fn pack_all(isa: Isa, matrices: &[MatRef<'_, f32>]) -> Result<Vec<Self>, GemmError> {
+        PackedLhs::pack_all(isa, matrices)
     }
     fn bytes(&self) -> usize {
         PackedLhs::bytes(self)
@@ -19,8 +20,9 @@ impl Weight for PackedLhs<f32> {
 }
 
 impl Weight for PackedRhs<f32> {
-    fn pack(isa: Isa, matrix: MatRef<'_, f32>) -> Result<Self, GemmError> {
-        PackedRhs::pack(isa, matrix.transpose())
+    fn pack_all(isa: Isa, matrices: &[MatRef<'_, f32>]) -> Result<Vec<Self>, GemmError> {
+        let matrices: Vec<_> = matrices.iter().map(|matrix| matrix.transpose()).collect();
+        PackedRhs::pack_all(isa, &matrices)
     }
     fn bytes(&self) -> usize {
         PackedRhs::bytes(self)
@@ -75,8 +77,9 @@ impl<W: Weight> Layers<W> {
         groups: usize,
     ) -> Result<Self, GemmError> {
         let out = weight.rows() / groups;
-        let group = |i| W::pack(isa, weight.block(i * out, 0, out, weight.cols())?);
-        (0..groups).map(group).collect::<Result<_, _>>().map(Layers::Linear)
+        let group = |i| weight.block(i * out, 0, out, weight.cols());
+        let matrices = (0..groups).map(group).collect::<Result<Vec<_>, _>>()?;
+        W::pack_all(isa, &matrices).map(Layers::Linear)
     }
 
     /// A perceptron whose hidden units are the product of `factors`, in chunks of `units` of them, of
@@ -88,22 +91,26 @@ impl<W: Weight> Layers<W> {
         units: usize,
     ) -> Result<Self, GemmError> {
         let hidden = second.cols();
-        let chunk = |start: usize| {
-            let units = units.min(hidden - start);
-            let factor = |rows: &Rows<'_>| {
-                Ok(Factor {
-                    weight: W::pack(isa, rows.weight.rows_at(start, units)?)?,
-                    bias: rows.bias[start..][..units].to_vec(),
-                    activation: rows.activation,
-                })
+        let starts = || (0..hidden).step_by(units).map(|start| (start, units.min(hidden - start)));
+        let mut matrices = Vec::new();
+        for (start, units) in starts() {
+            for factor in factors {
+                matrices.push(factor.weight.rows_at(start, units)?);
+            }
+            matrices.push(second.block(0, start, second.rows(), units)?);
+        }
+        let mut weights = W::pack_all(isa, &matrices)?.into_iter();
+        let chunk = |(start, units): (usize, usize)| {
+            let factor = |(rows, weight): (&Rows<'_>, W)| Factor {
+                weight,
+                bias: rows.bias[start..][..units].to_vec(),
+                activation: rows.activation,
             };
-            Ok(Chunk {
-                units,
-                factors: factors.iter().map(factor).collect::<Result<_, GemmError>>()?,
-                second: W::pack(isa, second.block(0, start, second.rows(), units)?)?,
-            })
+            let factors = factors.iter().zip(&mut weights).map(factor).collect();
+            let second = weights.next().expect("a weight for each matrix");
+            Chunk { units, factors, second }
         };
-        (0..hidden).step_by(units).map(chunk).collect::<Result<_, _>>().map(Layers::Mlp)
+        Ok(Layers::Mlp(starts().map(chunk).collect()))
     }
 
     /// Hidden units of a chunk, the largest one; 0 for a linear map.
