@@ -85,8 +85,9 @@ pub(crate) struct TileArgs<T> {
     pub acc: *mut T,
     /// Whether the sum starts at 0 instead of at `acc`.
     pub fresh: bool,
-    /// What will be read next, to be brought into the second level cache meanwhile.
-    pub next: *const T,
+    /// What will be read next, to be brought into the second level cache meanwhile: two stretches of
+    /// a cache line for each [`UNROLL`] steps of k. They may be the same.
+    pub next: [*const T; 2],
 }
 
 /// Computes a tile of `rows` rows, 1 ≤ `rows` ≤ `tile_rows`.
@@ -120,7 +121,9 @@ pub(crate) unsafe fn tile<T: Element, S: Simd>(s: S, rows: usize, args: TileArgs
 struct Tile<T, const R: usize, const N: usize>(TileArgs<T>);
 
 /// Steps of k between two turns of the inner loop.
-const UNROLL: usize = 4;
+pub(crate) const UNROLL: usize = 4;
+/// Bytes of a cache line.
+pub(crate) const LINE: usize = 64;
 
 impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
     type Out = ();
@@ -149,8 +152,10 @@ impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
                     a = a.add(UNROLL);
                     b = b.add(UNROLL * N * lanes);
                 }
-                s.prefetch(next);
-                next = next.wrapping_add(64 / size_of::<T>());
+                for next in &mut next {
+                    s.prefetch(*next);
+                    *next = next.wrapping_add(LINE / size_of::<T>());
+                }
             }
             a = a.wrapping_add((R - 1) * K_STEP);
         }

@@ -29,6 +29,7 @@ mod operand;
 mod pack;
 mod pool;
 mod product;
+mod prologue;
 mod view;
 
 pub use buffer::{Buffer, Scratch, ScratchLen, carve, padded};
@@ -42,9 +43,9 @@ pub use kernel::KernelId;
 pub use operand::{
     PackedLhs, PackedRhs, Panels, PanelsMut, Tiles, TilesMut, panels_len, tiles_len,
 };
-pub use pack::Prologue;
 #[cfg(feature = "rayon")]
 pub use pool::Rayon;
 pub use pool::{Block, Pool, Sequential, for_each, par_blocks, par_columns, par_rows};
 pub use product::{Out, PartialSums, multiply, sums_len};
+pub use prologue::Prologue;
 pub use view::{MatMut, MatRef};

@@ -1,98 +1,11 @@
-//! Copying strided matrices into packed layout, with a norm on the way.
+//! Copying strided matrices into packed layout.
 
 use mixfold_simd::{Element, Isa, Kernel, Simd, V, Vector};
 
-use crate::epilogue::Broadcast;
+use crate::MatRef;
 use crate::kernel::{K_STEP, tile_cols};
 use crate::operand::{PanelsMut, TilesMut};
-use crate::{GemmError, MatRef};
-
-/// What happens to the elements of an operand while it is packed:
-///
-/// `y = ((x − center) · scale) · gain + offset`, each one per row or per column of the matrix.
-///
-/// A layer norm has the mean as `center`, 1/σ as `scale`, γ as `gain` and β as `offset`; a
-/// per-channel affine has `gain` and `offset` alone. What is absent is left out of the arithmetic.
-#[derive(Clone, Copy, Debug)]
-pub struct Prologue<'a, T> {
-    /// Subtracted first.
-    pub center: Broadcast<'a, T>,
-    /// Multiplied second.
-    pub scale: Broadcast<'a, T>,
-    /// Multiplied third.
-    pub gain: Broadcast<'a, T>,
-    /// Added last, in one operation with the gain where both are there.
-    pub offset: Broadcast<'a, T>,
-}
-
-impl<T: Element> Prologue<'_, T> {
-    /// Leaves the elements as they are.
-    pub const NONE: Self = Prologue {
-        center: Broadcast::None,
-        scale: Broadcast::None,
-        gain: Broadcast::None,
-        offset: Broadcast::None,
-    };
-
-    pub(crate) fn check(&self, rows: usize, cols: usize) -> Result<(), GemmError> {
-        self.center.check("center", rows, cols)?;
-        self.scale.check("scale", rows, cols)?;
-        self.gain.check("gain", rows, cols)?;
-        self.offset.check("offset", rows, cols)
-    }
-
-    /// Of the vector of elements from (`row`, `col`) on, `n` of which count.
-    #[inline(always)]
-    fn apply<S: Simd>(
-        &self,
-        s: S,
-        mut x: V<T, S>,
-        (row, col): (usize, usize),
-        n: usize,
-    ) -> V<T, S> {
-        if let Some(center) = self.center.vector(s, row, col, n) {
-            x = x - center;
-        }
-        if let Some(scale) = self.scale.vector(s, row, col, n) {
-            x = x * scale;
-        }
-        match (self.gain.vector(s, row, col, n), self.offset.vector(s, row, col, n)) {
-            (Some(gain), Some(offset)) => x.mul_add(gain, offset),
-            (Some(gain), None) => x * gain,
-            (None, Some(offset)) => x + offset,
-            (None, None) => x,
-        }
-    }
-
-    /// Reads `n` elements of a row of `view`, of which `place` has a copy where the view's columns are
-    /// not adjacent, and writes their vector, of which the elements beyond `n` are unspecified.
-    ///
-    /// # Safety
-    /// 1. `place` is valid for writes, and for reads if the columns are not adjacent, of LANES values.
-    /// 2. The `n` elements from (`row`, `col`) on are inside of `view`.
-    #[inline(always)]
-    unsafe fn copy<S: Simd>(
-        &self,
-        s: S,
-        view: MatRef<'_, T>,
-        (row, col): (usize, usize),
-        n: usize,
-        place: *mut T,
-    ) {
-        let lanes = V::<T, S>::LANES;
-        // SAFETY: 1. and 2.
-        unsafe {
-            let x = if view.col_stride() != 1 {
-                V::<T, S>::load(s, place)
-            } else if n == lanes {
-                V::<T, S>::load(s, view.ptr(row, col))
-            } else {
-                V::<T, S>::load_first(s, view.ptr(row, col), n)
-            };
-            self.apply(s, x, (row, col), n).store(place);
-        }
-    }
-}
+use crate::prologue::{Block, Prologue};
 
 /// Copies a block of a view of any strides to rows of `stride` values; what is right of the block
 /// becomes 0, up to `width`.
@@ -139,26 +52,23 @@ impl<T: Element> Kernel for PackTiles<'_, '_, T> {
     type Out = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let lanes = V::<T, S>::LANES;
         let PackTiles { target, view, prologue } = self;
         for i in 0..target.split.tiles {
             let (row, height) = target.split.tile(i);
             for left in (0..target.k).step_by(K_STEP) {
                 let cols = K_STEP.min(target.k - left);
                 let block = target.place(i, left);
+                let target = (block, K_STEP);
+                let mut source = (view.ptr(row, left), view.row_stride());
                 if view.col_stride() != 1 {
                     let (at, size) = ((row, left), (height, cols));
                     // SAFETY: 1. the tile's part of the view; 2. a block has `height` rows of K_STEP.
                     unsafe { gather(view, at, size, block, (K_STEP, K_STEP)) };
+                    source = (block.cast_const(), K_STEP);
                 }
-                for r in 0..height {
-                    for col in (0..cols).step_by(lanes) {
-                        let n = lanes.min(cols - col);
-                        let place = block.wrapping_add(r * K_STEP + col);
-                        // SAFETY: 1. K_STEP is a multiple of LANES; 2. by the choice of n.
-                        unsafe { prologue.copy(s, view, (row + r, left + col), n, place) };
-                    }
-                }
+                let block = Block { at: (row, left), rows: height, cols, source, target };
+                // SAFETY: 1. the tile's part of the view or its copy; 2. K_STEP is a multiple of LANES.
+                unsafe { prologue.copy(s, block) };
             }
         }
     }
@@ -192,22 +102,24 @@ impl<T: Element> Kernel for PackPanels<'_, '_, T> {
             // Blocks of rows, so that source and target of a transposition both stay in cache.
             for top in (0..target.k).step_by(K_STEP) {
                 let rows = K_STEP.min(target.k - top);
+                let to = target.place(top, j);
+                let mut source = (view.ptr(top, left), view.row_stride());
                 if view.col_stride() != 1 {
                     let (at, size) = ((top, left), (rows, cols));
                     // SAFETY: 1. the panel's part of the view; 2. rows of a panel have `width`.
-                    unsafe { gather(view, at, size, target.place(top, j), (width, width)) };
+                    unsafe { gather(view, at, size, to, (width, width)) };
+                    source = (to.cast_const(), width);
                 }
-                for row in top..top + rows {
-                    for col in (0..width).step_by(lanes) {
-                        let n = lanes.min(cols.saturating_sub(col));
-                        let place = target.place(row, j).wrapping_add(col);
-                        if n == 0 {
-                            // SAFETY: `width` is a multiple of LANES.
-                            unsafe { V::<T, S>::splat(s, T::default()).store(place) };
-                            continue;
-                        }
-                        // SAFETY: 1. `width` is a multiple of LANES; 2. by the choice of n.
-                        unsafe { prologue.copy(s, view, (row, left + col), n, place) };
+                let block = Block { at: (top, left), rows, cols, source, target: (to, width) };
+                // SAFETY: 1. the panel's part of the view or its copy; 2. `width` is a multiple of LANES.
+                unsafe { prologue.copy(s, block) };
+                let filled = cols.next_multiple_of(lanes);
+                for row in 0..rows {
+                    for col in (filled..width).step_by(lanes) {
+                        // SAFETY: the rest of a row of the panel.
+                        unsafe {
+                            V::<T, S>::splat(s, T::default()).store(to.add(row * width + col))
+                        };
                     }
                 }
             }

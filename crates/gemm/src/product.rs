@@ -6,7 +6,9 @@ use mixfold_simd::{Isa, Kernel, Simd};
 
 use crate::epilogue::{Accum, Epilogue, Scalar};
 use crate::finish::{Finish, Meets, Place, Source, finish};
-use crate::kernel::{K_STEP, KernelId, MAX_COLS, MAX_ROWS, TileArgs, tile, tile_cols};
+use crate::kernel::{
+    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, TileArgs, UNROLL, tile, tile_cols,
+};
 use crate::operand::{
     Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,
 };
@@ -248,8 +250,11 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
         let (k, split) = (lhs.k(), lhs.split());
         let mut local = Aligned([T::default(); MAX_ROWS * MAX_COLS]);
         let panels: Range<usize> = 0..rhs.cols().div_ceil(width);
-        // The next panel is fetched while this one is used, by each tile its share.
+        // The next panel is fetched while this one is used, by each tile its share; where there are few
+        // tiles, in two halves at once.
         let share = (k * width).div_ceil(split.tiles.max(1));
+        let fetched = k / UNROLL * (LINE / size_of::<T>());
+        let half = if fetched < share { share.div_ceil(2) } else { 0 };
         for j in panels.clone() {
             let b = rhs.ptr(j);
             let next = rhs.next_ptr(j + 1);
@@ -259,14 +264,9 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
                     Sums::Local => (local.0.as_mut_ptr(), true),
                     Sums::Kept { sums, fresh } => (sums.place(row, j), *fresh),
                 };
-                let args = TileArgs {
-                    k,
-                    a: lhs.ptr(i),
-                    b,
-                    acc,
-                    fresh,
-                    next: next.wrapping_add(share * i),
-                };
+                let next = next.wrapping_add(share * i);
+                let next = [next, next.wrapping_add(half)];
+                let args = TileArgs { k, a: lhs.ptr(i), b, acc, fresh, next };
                 // SAFETY: 1. tile i of the left operand has `rows` rows and k steps; 2. so has panel
                 // j of the right one; 3. `acc` has room for a tile, and was written if not fresh.
                 unsafe { tile(s, rows, args) };
