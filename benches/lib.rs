@@ -16,7 +16,7 @@ use core::fmt::Display;
 use core::time::Duration;
 
 use criterion::{BenchmarkId, Criterion};
-use mixfold_gemm::{Context, KernelId, Rayon, Scalar};
+use mixfold_gemm::{Context, KernelId, Scalar, Threads};
 use mixfold_simd::{Isa, env};
 
 pub use product::{Peer, Product};
@@ -56,7 +56,7 @@ pub fn context(isa: Isa, threads: usize) -> Context {
     let ctx = Context::with_isa(isa);
     match threads {
         1 => ctx.sequential(),
-        _ => ctx.with_pool(Rayon::with_threads(threads).expect("the system gives the threads")),
+        _ => ctx.with_pool(Threads::new(threads).expect("the system gives the threads")),
     }
 }
 

@@ -30,6 +30,7 @@ mod pack;
 mod pool;
 mod product;
 mod prologue;
+mod threads;
 mod view;
 
 pub use buffer::{Buffer, Scratch, ScratchLen, carve, padded};
@@ -48,4 +49,5 @@ pub use pool::Rayon;
 pub use pool::{Block, Pool, Sequential, for_each, par_blocks, par_columns, par_rows};
 pub use product::{Out, PartialSums, multiply, sums_len};
 pub use prologue::Prologue;
+pub use threads::Threads;
 pub use view::{MatMut, MatRef};
