@@ -7,6 +7,9 @@ use crate::kernel::{K_STEP, tile_cols};
 use crate::operand::{PanelsMut, TilesMut};
 use crate::{GemmError, MatRef};
 
+/// Lanes of a vector on any instruction set.
+const MAX_LANES: usize = 16;
+
 /// What happens to the elements of an operand while it is packed:
 ///
 /// `y = ((x − center) · scale) · gain + offset`, each one per row or per column of the matrix.
@@ -33,6 +36,13 @@ impl<T: Element> Prologue<'_, T> {
         gain: Broadcast::None,
         offset: Broadcast::None,
     };
+
+    /// Whether elements stay as they are.
+    #[inline(always)]
+    fn is_none(&self) -> bool {
+        let Prologue { center, scale, gain, offset } = self;
+        [center, scale, gain, offset].iter().all(|part| matches!(part, Broadcast::None))
+    }
 
     pub(crate) fn check(&self, rows: usize, cols: usize) -> Result<(), GemmError> {
         self.center.check("center", rows, cols)?;
@@ -94,20 +104,36 @@ impl<T: Element> Prologue<'_, T> {
     }
 }
 
-/// Copies a block of a view of any strides to rows of `stride` values; what is right of the block
-/// becomes 0, up to `width`.
+/// Copies a block of a view whose columns are not adjacent to rows of `stride` values; what is right of
+/// the block becomes 0, up to `width`.
 ///
 /// # Safety
 /// 1. The block is inside of the view.
-/// 2. `target` is valid for writes of `width` ≤ `stride` values at each of the rows.
+/// 2. `target` is valid for writes of `width` ≤ `stride` values at each of the rows; `width` is a
+///    multiple of LANES.
 #[inline(always)]
-unsafe fn gather<T: Element>(
+unsafe fn gather<T: Element, S: Simd>(
+    s: S,
     view: MatRef<'_, T>,
     (top, left): (usize, usize),
     (rows, cols): (usize, usize),
     target: *mut T,
     (width, stride): (usize, usize),
 ) {
+    if view.row_stride() == 1 {
+        let lanes = V::<T, S>::LANES;
+        for col in (0..width).step_by(lanes) {
+            let lines = lanes.min(cols.saturating_sub(col));
+            for row in (0..rows).step_by(lanes) {
+                let len = lanes.min(rows - row);
+                let source = (view.ptr(top + row, left + col), view.col_stride());
+                let target = (target.wrapping_add(row * stride + col), stride);
+                // SAFETY: 1. `lines` × `len` values of 1. by the choice of both; 2. by 2.
+                unsafe { transpose(s, source, (lines, len), target) };
+            }
+        }
+        return;
+    }
     for col in 0..width {
         for row in 0..rows {
             // SAFETY: 1.
@@ -116,6 +142,44 @@ unsafe fn gather<T: Element>(
             // SAFETY: 2.
             unsafe { target.add(row * stride + col).write(x) };
         }
+    }
+}
+
+/// Writes `lines` of `len` values, at most LANES each, as the columns of `len` rows of LANES values;
+/// the other columns become 0.
+///
+/// # Safety
+/// 1. `source` with its stride is valid for reads of the lines.
+/// 2. `target` with its stride is valid for writes of the rows, none of which is one of the lines.
+#[inline(always)]
+unsafe fn transpose<T: Element, S: Simd>(
+    s: S,
+    source: (*const T, usize),
+    (lines, len): (usize, usize),
+    target: (*mut T, usize),
+) {
+    let lanes = V::<T, S>::LANES;
+    if lines == lanes && len == lanes {
+        // SAFETY: 1. and 2.
+        unsafe { V::<T, S>::transpose(s, source.0, source.1, target.0, target.1) };
+        return;
+    }
+    // Through a whole block of each.
+    let mut before = [[T::default(); MAX_LANES]; MAX_LANES];
+    let mut after = [[T::default(); MAX_LANES]; MAX_LANES];
+    for (i, line) in before.iter_mut().enumerate().take(lines) {
+        // SAFETY: 1.; a line of the copy has room for a vector.
+        unsafe {
+            let x = V::<T, S>::load_first(s, source.0.wrapping_add(i * source.1), len);
+            x.store(line.as_mut_ptr());
+        }
+    }
+    let (from, to) = (before.as_ptr().cast(), after.as_mut_ptr().cast());
+    // SAFETY: 1. and 2. the copies have room for LANES × LANES values.
+    unsafe { V::<T, S>::transpose(s, from, MAX_LANES, to, MAX_LANES) };
+    for (i, row) in after.iter().enumerate().take(len) {
+        // SAFETY: 2.
+        unsafe { V::<T, S>::load(s, row.as_ptr()).store(target.0.wrapping_add(i * target.1)) };
     }
 }
 
@@ -149,7 +213,10 @@ impl<T: Element> Kernel for PackTiles<'_, '_, T> {
                 if view.col_stride() != 1 {
                     let (at, size) = ((row, left), (height, cols));
                     // SAFETY: 1. the tile's part of the view; 2. a block has `height` rows of K_STEP.
-                    unsafe { gather(view, at, size, block, (K_STEP, K_STEP)) };
+                    unsafe { gather(s, view, at, size, block, (K_STEP, K_STEP)) };
+                    if prologue.is_none() {
+                        continue;
+                    }
                 }
                 for r in 0..height {
                     for col in (0..cols).step_by(lanes) {
@@ -195,7 +262,10 @@ impl<T: Element> Kernel for PackPanels<'_, '_, T> {
                 if view.col_stride() != 1 {
                     let (at, size) = ((top, left), (rows, cols));
                     // SAFETY: 1. the panel's part of the view; 2. rows of a panel have `width`.
-                    unsafe { gather(view, at, size, target.place(top, j), (width, width)) };
+                    unsafe { gather(s, view, at, size, target.place(top, j), (width, width)) };
+                    if prologue.is_none() {
+                        continue;
+                    }
                 }
                 for row in top..top + rows {
                     for col in (0..width).step_by(lanes) {
