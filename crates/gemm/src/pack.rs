@@ -183,6 +183,72 @@ unsafe fn transpose<T: Element, S: Simd>(
     }
 }
 
+/// Copies `n` adjacent values; the last vector is filled up with zeros.
+///
+/// # Safety
+/// 1. `from` is valid for reads of `n` values.
+/// 2. `to` is valid for writes of `n` values, rounded up to whole vectors.
+#[inline(always)]
+unsafe fn copy_row<T: Element, S: Simd>(s: S, from: *const T, to: *mut T, n: usize) {
+    let lanes = V::<T, S>::LANES;
+    let mut col = 0;
+    while col + lanes <= n {
+        // SAFETY: 1. and 2.
+        unsafe { V::<T, S>::load(s, from.add(col)).store(to.add(col)) };
+        col += lanes;
+    }
+    if col < n {
+        // SAFETY: 1. and 2.
+        unsafe { V::<T, S>::load_first(s, from.add(col), n - col).store(to.add(col)) };
+    }
+}
+
+/// Panels whose rows are copied together, so that what is read is longer than a row of one.
+pub(crate) const PANELS_AT_ONCE: usize = 4;
+
+/// Copies a view with adjacent columns to panels.
+///
+/// # Safety
+/// 1. The view has the rows and columns of `target`.
+/// 2. `target` has all elements.
+#[inline(always)]
+unsafe fn copy_panels<T: Element, S: Simd>(
+    s: S,
+    target: &mut PanelsMut<'_, T>,
+    view: MatRef<'_, T>,
+) {
+    let (width, lanes) = (tile_cols::<T, S>(), V::<T, S>::LANES);
+    let panel = target.k * width;
+    for first in (0..target.cols).step_by(PANELS_AT_ONCE * width) {
+        let end = target.cols.min(first + PANELS_AT_ONCE * width);
+        for row in 0..target.k {
+            let mut place = target.place(row, 0).wrapping_add(first * target.k);
+            let mut col = first;
+            while col + width <= end {
+                for vector in (0..width).step_by(lanes) {
+                    // SAFETY: 1. `width` more columns are there; 2. at a row of a panel.
+                    unsafe {
+                        let x = V::<T, S>::load(s, view.ptr(row, col + vector));
+                        x.store(place.wrapping_add(vector));
+                    }
+                }
+                place = place.wrapping_add(panel);
+                col += width;
+            }
+            if col < end {
+                for vector in (0..width).step_by(lanes) {
+                    let n = lanes.min((end - col).saturating_sub(vector));
+                    // SAFETY: 1. n more columns are there; 2. at a row of a panel.
+                    unsafe {
+                        let x = V::<T, S>::load_first(s, view.ptr(row, col + vector), n);
+                        x.store(place.wrapping_add(vector));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Fills `target` with `prologue(view)`, of the same shape.
 pub(crate) fn tiles<T: Element>(
     isa: Isa,
@@ -193,10 +259,10 @@ pub(crate) fn tiles<T: Element>(
     isa.run(PackTiles { target, view, prologue });
 }
 
-struct PackTiles<'a, 'b, T> {
-    target: &'a mut TilesMut<'b, T>,
-    view: MatRef<'a, T>,
-    prologue: &'a Prologue<'a, T>,
+pub(crate) struct PackTiles<'a, 'b, T> {
+    pub target: &'a mut TilesMut<'b, T>,
+    pub view: MatRef<'a, T>,
+    pub prologue: &'a Prologue<'a, T>,
 }
 
 impl<T: Element> Kernel for PackTiles<'_, '_, T> {
@@ -205,11 +271,21 @@ impl<T: Element> Kernel for PackTiles<'_, '_, T> {
     fn run<S: Simd>(self, s: S) {
         let lanes = V::<T, S>::LANES;
         let PackTiles { target, view, prologue } = self;
+        let is_plain = view.col_stride() == 1 && prologue.is_none();
         for i in 0..target.split.tiles {
             let (row, height) = target.split.tile(i);
             for left in (0..target.k).step_by(K_STEP) {
                 let cols = K_STEP.min(target.k - left);
                 let block = target.place(i, left);
+                if is_plain {
+                    for r in 0..height {
+                        let (from, to) = (view.ptr(row + r, left), block.wrapping_add(r * K_STEP));
+                        // SAFETY: 1. a row of the tile's part of the view; 2. a row of a block has
+                        // K_STEP values, a multiple of LANES.
+                        unsafe { copy_row(s, from, to, cols) };
+                    }
+                    continue;
+                }
                 if view.col_stride() != 1 {
                     let (at, size) = ((row, left), (height, cols));
                     // SAFETY: 1. the tile's part of the view; 2. a block has `height` rows of K_STEP.
@@ -241,10 +317,10 @@ pub(crate) fn panels<T: Element>(
     isa.run(PackPanels { target, view, prologue });
 }
 
-struct PackPanels<'a, 'b, T> {
-    target: &'a mut PanelsMut<'b, T>,
-    view: MatRef<'a, T>,
-    prologue: &'a Prologue<'a, T>,
+pub(crate) struct PackPanels<'a, 'b, T> {
+    pub target: &'a mut PanelsMut<'b, T>,
+    pub view: MatRef<'a, T>,
+    pub prologue: &'a Prologue<'a, T>,
 }
 
 impl<T: Element> Kernel for PackPanels<'_, '_, T> {
@@ -254,6 +330,11 @@ impl<T: Element> Kernel for PackPanels<'_, '_, T> {
         let lanes = V::<T, S>::LANES;
         let width = tile_cols::<T, S>();
         let PackPanels { target, view, prologue } = self;
+        if view.col_stride() == 1 && prologue.is_none() {
+            // SAFETY: 1. shapes agree; 2. a target is whole.
+            unsafe { copy_panels(s, target, view) };
+            return;
+        }
         for (j, left) in (0..target.cols).step_by(width).enumerate() {
             let cols = width.min(target.cols - left);
             // Blocks of rows, so that source and target of a transposition both stay in cache.

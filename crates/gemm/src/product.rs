@@ -57,7 +57,13 @@ impl<T: Scalar> Out<'_, T> {
 
     /// Where the tile `i` of rows, from `row` on, and panel `j` go, and what they meet.
     #[inline(always)]
-    fn place(&mut self, i: usize, row: usize, j: usize, col: usize) -> (Place<T>, Meets<T>) {
+    pub(crate) fn place(
+        &mut self,
+        i: usize,
+        row: usize,
+        j: usize,
+        col: usize,
+    ) -> (Place<T>, Meets<T>) {
         let (place, accum) = match self {
             Out::Matrix(out, accum) => {
                 let (row_stride, col_stride) = out.strides();
@@ -263,9 +269,13 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
                     k,
                     a: lhs.ptr(i),
                     b,
+                    b_stride: width,
                     acc,
+                    acc_stride: width,
+                    narrow: false,
                     fresh,
                     next: next.wrapping_add(share * i),
+                    next_step: 64 / size_of::<T>(),
                 };
                 // SAFETY: 1. tile i of the left operand has `rows` rows and k steps; 2. so has panel
                 // j of the right one; 3. `acc` has room for a tile, and was written if not fresh.

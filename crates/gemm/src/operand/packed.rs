@@ -29,7 +29,8 @@ fn parts<T: Element>(
     mut fill: impl FnMut(usize, &mut [T]) -> Result<(), GemmError>,
 ) -> Result<impl Iterator<Item = Part<T>>, GemmError> {
     let total = lens.iter().try_fold(0, |sum: usize, &len| sum.checked_add(padded::<T>(len)));
-    let mut block = Buffer::zeroed(total.ok_or(GemmError::Overflow { rows: 1, cols: usize::MAX })?)?;
+    let mut block =
+        Buffer::zeroed(total.ok_or(GemmError::Overflow { rows: 1, cols: usize::MAX })?)?;
     let mut rest = &mut *block;
     for (i, &len) in lens.iter().enumerate() {
         fill(i, carve(&mut rest, len))?;
