@@ -167,6 +167,14 @@ impl<T: Scalar> Epilogue<'_, T> {
         last: T::Activation::IDENTITY,
     };
 
+    /// Whether nothing follows.
+    pub(crate) fn is_none(&self) -> bool {
+        let none = T::Activation::IDENTITY;
+        matches!((self.bias, self.scale), (Broadcast::None, Broadcast::None))
+            && self.activation == none
+            && self.last == none
+    }
+
     /// What follows a block of the rows and columns.
     pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Self {
         Epilogue {

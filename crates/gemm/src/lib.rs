@@ -18,6 +18,7 @@
 //! * **left, right**: weights stand on the right (`X·W`) to mix the last axis of a tensor, and on
 //!   the left (`W·X`) to mix another one. Neither needs the tensor transposed.
 
+mod block;
 mod buffer;
 mod context;
 mod epilogue;

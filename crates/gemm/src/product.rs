@@ -7,7 +7,7 @@ use mixfold_simd::{Isa, Kernel, Simd};
 use crate::epilogue::{Accum, Epilogue, Scalar};
 use crate::finish::{Finish, Meets, Place, Source, finish};
 use crate::kernel::{
-    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, TileArgs, UNROLL, tile, tile_cols,
+    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, TileArgs, second_half, tile, tile_cols,
 };
 use crate::operand::{
     Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,
@@ -59,7 +59,13 @@ impl<T: Scalar> Out<'_, T> {
 
     /// Where the tile `i` of rows, from `row` on, and panel `j` go, and what they meet.
     #[inline(always)]
-    fn place(&mut self, i: usize, row: usize, j: usize, col: usize) -> (Place<T>, Meets<T>) {
+    pub(crate) fn place(
+        &mut self,
+        i: usize,
+        row: usize,
+        j: usize,
+        col: usize,
+    ) -> (Place<T>, Meets<T>) {
         let (place, accum) = match self {
             Out::Matrix(out, accum) => {
                 let (row_stride, col_stride) = out.strides();
@@ -253,8 +259,7 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
         // The next panel is fetched while this one is used, by each tile its share; where there are few
         // tiles, in two halves at once.
         let share = (k * width).div_ceil(split.tiles.max(1));
-        let fetched = k / UNROLL * (LINE / size_of::<T>());
-        let half = if fetched < share { share.div_ceil(2) } else { 0 };
+        let half = second_half(share, k, LINE / size_of::<T>());
         for j in panels.clone() {
             let b = rhs.ptr(j);
             let next = rhs.next_ptr(j + 1);
@@ -265,8 +270,18 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
                     Sums::Kept { sums, fresh } => (sums.place(row, j), *fresh),
                 };
                 let next = next.wrapping_add(share * i);
-                let next = [next, next.wrapping_add(half)];
-                let args = TileArgs { k, a: lhs.ptr(i), b, acc, fresh, next };
+                let args = TileArgs {
+                    k,
+                    a: lhs.ptr(i),
+                    b,
+                    b_stride: width,
+                    acc,
+                    acc_stride: width,
+                    narrow: false,
+                    fresh,
+                    next: [next, next.wrapping_add(half)],
+                    next_step: LINE / size_of::<T>(),
+                };
                 // SAFETY: 1. tile i of the left operand has `rows` rows and k steps; 2. so has panel
                 // j of the right one; 3. `acc` has room for a tile, and was written if not fresh.
                 unsafe { tile(s, rows, args) };

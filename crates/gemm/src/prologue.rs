@@ -32,6 +32,13 @@ impl<T: Element> Prologue<'_, T> {
         offset: Broadcast::None,
     };
 
+    /// Whether elements stay as they are.
+    #[inline(always)]
+    pub(crate) fn is_none(&self) -> bool {
+        let Prologue { center, scale, gain, offset } = self;
+        [center, scale, gain, offset].iter().all(|part| matches!(part, Broadcast::None))
+    }
+
     pub(crate) fn check(&self, rows: usize, cols: usize) -> Result<(), GemmError> {
         self.center.check("center", rows, cols)?;
         self.scale.check("scale", rows, cols)?;

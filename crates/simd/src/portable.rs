@@ -117,6 +117,29 @@ macro_rules! vector {
                 }
             }
             #[inline(always)]
+            unsafe fn transpose(
+                _: Portable,
+                source: *const $elem,
+                source_stride: usize,
+                target: *mut $elem,
+                target_stride: usize,
+            ) {
+                let mut rows = [$raw::splat(0.0); $lanes];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    // SAFETY: by 1; an array has the alignment of one value.
+                    let row_of_source = unsafe {
+                        source.add(i * source_stride).cast::<[$elem; $lanes]>().read()
+                    };
+                    *row = $raw::new(row_of_source);
+                }
+                for (i, row) in $raw::transpose(rows).into_iter().enumerate() {
+                    // SAFETY: by 2; an array has the alignment of one value.
+                    unsafe {
+                        target.add(i * target_stride).cast::<[$elem; $lanes]>().write(row.to_array());
+                    }
+                }
+            }
+            #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {
                 Self(self.0.mul_add(b.0, c.0))
             }

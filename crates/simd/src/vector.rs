@@ -85,6 +85,22 @@ where
     /// 1. `p` is aligned for one `T` and valid for writes of `min(n, LANES)` values.
     unsafe fn store_first(self, p: *mut T, n: usize);
 
+    /// Transposes a block of `LANES` × `LANES` values in memory, whose rows are `source_stride` and
+    /// `target_stride` values apart.
+    ///
+    /// # Safety
+    /// 1. At `LANES` rows of the source, `LANES` values are valid for reads; `source` is aligned for
+    ///    one `T`.
+    /// 2. At `LANES` rows of the target, as many are valid for writes, none of which is one of the
+    ///    source; `target` is aligned for one `T`.
+    unsafe fn transpose(
+        s: S,
+        source: *const T,
+        source_stride: usize,
+        target: *mut T,
+        target_stride: usize,
+    );
+
     /// `self · b + c`, with one rounding where [`Simd::FUSED`].
     fn mul_add(self, b: Self, c: Self) -> Self;
 

@@ -12,7 +12,7 @@ mod tiles;
 
 pub use packed::{PackedLhs, PackedRhs};
 pub use panels::{Panels, PanelsMut, panels_len};
-pub(crate) use tiles::{RowSplit, padded_k};
+pub(crate) use tiles::RowSplit;
 pub use tiles::{Tiles, TilesMut, tiles_len};
 
 use crate::GemmError;

@@ -32,21 +32,7 @@ pub struct Panels<'a, T> {
 }
 
 impl<'a, T: Element> Panels<'a, T> {
-    /// An operand of which all elements are in `data`.
-    pub(crate) fn new(
-        data: &'a [T],
-        k: usize,
-        cols: usize,
-        kernel: KernelId,
-    ) -> Result<Self, GemmError> {
-        let (needed, found) = (panels_len(kernel, k, cols)?, data.len());
-        if needed > found {
-            return Err(GemmError::Length { needed, found });
-        }
-        Ok(Panels::whole(data, k, cols, kernel))
-    }
-
-    /// The same, of which `data` is known to have all elements.
+    /// An operand of which `data` is known to have all elements.
     pub(crate) fn whole(data: &'a [T], k: usize, cols: usize, kernel: KernelId) -> Self {
         Panels { data, full_k: k, from: 0, k, cols, kernel, next: None }
     }

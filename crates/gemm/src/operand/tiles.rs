@@ -20,8 +20,18 @@ pub(crate) struct RowSplit {
 
 impl RowSplit {
     pub(crate) fn new(rows: usize, kernel: KernelId) -> Self {
-        let tiles = rows.div_ceil(kernel.rows);
-        RowSplit { tiles, height: rows / tiles.max(1), more: rows % tiles.max(1) }
+        RowSplit::of(rows, kernel.rows)
+    }
+
+    /// Into tiles of at most `height` rows.
+    #[inline(always)]
+    pub(crate) fn of(rows: usize, height: usize) -> Self {
+        let tiles = rows.div_ceil(height);
+        // Without a division for the smallest matrices.
+        if tiles <= 1 {
+            return RowSplit { tiles, height: rows, more: 0 };
+        }
+        RowSplit { tiles, height: rows / tiles, more: rows % tiles }
     }
 
     /// Number of rows.
@@ -71,21 +81,7 @@ pub struct Tiles<'a, T> {
 }
 
 impl<'a, T: Element> Tiles<'a, T> {
-    /// An operand of which all elements are in `data`.
-    pub(crate) fn new(
-        data: &'a [T],
-        split: RowSplit,
-        k: usize,
-        kernel: KernelId,
-    ) -> Result<Self, GemmError> {
-        let (needed, found) = (tiles_len(split.rows(), k)?, data.len());
-        if needed > found {
-            return Err(GemmError::Length { needed, found });
-        }
-        Ok(Tiles::whole(data, split, k, kernel))
-    }
-
-    /// The same, of which `data` is known to have all elements.
+    /// An operand of which `data` is known to have all elements.
     pub(crate) fn whole(data: &'a [T], split: RowSplit, k: usize, kernel: KernelId) -> Self {
         Tiles { data, split, full_k: k, from: 0, k, kernel }
     }

@@ -134,6 +134,17 @@ macro_rules! vector {
                 unsafe { self.store_masked(p, n) }
             }
             #[inline(always)]
+            unsafe fn transpose(
+                s: $token,
+                source: *const $elem,
+                source_stride: usize,
+                target: *mut $elem,
+                target_stride: usize,
+            ) {
+                // SAFETY: by 1 and 2.
+                unsafe { Self::transpose_block(s, (source, source_stride), (target, target_stride)) }
+            }
+            #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {
                 // SAFETY: a vector is made from a token, which proves the features.
                 Self(unsafe { $mul_add(self.0, b.0, c.0) })
