@@ -9,15 +9,15 @@ For each model, number of threads and batch size (a cell), shows images per seco
 of the peak of multiply-adds mixfold reaches, and how many times as fast as the best of its peers it is.
 
 All engines get the same random weights and images. Each is a process of its own that loads the model, is
-limited to the threads, and stands still while it is not on turn. Before anything is timed, the logits are
-compared with PyTorch's; if any differ by more than what `definitions.py` allows, nothing is measured. Then
+limited to the threads, and stands still while it is not on turn. Before a model is timed, the logits are
+compared with PyTorch's; if any differ by more than what `definitions.py` allows, the comparison ends. Then
 the engines take turns: in each round every one runs for a while, in random order, a moment untimed first.
 mixfold is the program itself, by `mixfold compare`, started for each turn.
 
 Engines: pytorch; compiled (torch.compile, weights frozen); onnxruntime (all optimisations); openvino
 (latency, f32); mixfold. The first run installs the versions of `environment.py` from PyPI into a virtual
-environment, which on Linux are some gigabytes of CUDA that is not used; with
-PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu pip prefers PyTorch without it.
+environment; on Linux they bring 5 GB of CUDA that is not used, unless PIP_EXTRA_INDEX_URL is
+https://download.pytorch.org/whl/cpu, where pip finds PyTorch without it.
 
 Needs cargo, Python 3.11 or later on Linux or macOS, a C++ compiler (for torch.compile), and memory for
 about ten copies of a model's weights for each number of threads. Exits with 1 if an engine fails.
@@ -49,7 +49,7 @@ MODELS = [
     "repmlpnet_b224",
 ]
 LEAST_ROUNDS = 3
-CELL_SECONDS = 12.0
+CELL_SECONDS = 8.0
 
 
 @dataclass
@@ -91,7 +91,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engines", type=listed(engine), default=list(TITLES), help="default: all", **many)
     rounds = f"default: as many as are begun in {CELL_SECONDS:.0f} s, at least {LEAST_ROUNDS}"
     parser.add_argument("--rounds", type=number, metavar="N", help=rounds)
-    parser.add_argument("--turn", type=float, default=0.3, metavar="S", help="seconds of a turn, or one run (default: 0.3)")
+    turn = "seconds of a turn, or one run if that takes longer (default: 0.3)"
+    parser.add_argument("--turn", type=float, default=0.3, metavar="S", help=turn)
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="write all results")
     parser.add_argument("--table", type=Path, metavar="OUT.md", help="write what is printed")
     parser.add_argument("--plot", type=Path, metavar="OUT.svg", help="draw the speeds")
@@ -185,8 +186,12 @@ def finish(args: argparse.Namespace, cells: list[Measured], versions: dict[str, 
 
 def main() -> int:
     args = arguments()
-    python = environment.python_with_peers(args.venv, plot=args.plot is not None)
-    mixfold = args.mixfold.resolve() if args.mixfold else environment.built_mixfold()
+    try:
+        python = environment.python_with_peers(args.venv, plot=args.plot is not None)
+        mixfold = args.mixfold.resolve() if args.mixfold else environment.built_mixfold()
+    except subprocess.CalledProcessError as error:
+        note(f"{' '.join(map(str, error.cmd))}: exit code {error.returncode}")
+        return 1
     programs = Programs(python, mixfold, environment.cache() / "kernels")
     cells: list[Measured] = []
     clock, versions, failed = Clock(), {}, False
@@ -195,8 +200,9 @@ def main() -> int:
             for cell in measure_model(args, model, programs, clock, versions):
                 cells.append(cell)
                 progress(cell, clock)
-    except EngineFailed as error:
-        note(str(error))
+    except (EngineFailed, KeyboardInterrupt) as error:
+        # What has been measured before counts all the same.
+        note(str(error) or "interrupted")
         failed = True
     if cells:
         finish(args, cells, versions, python)

@@ -15,6 +15,7 @@ import sys
 import matplotlib
 
 matplotlib.use("svg")
+matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "mixfold"}
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from report import OURS, TITLES, count, speed

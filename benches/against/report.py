@@ -148,13 +148,14 @@ def summary(cells: list[Measured]) -> list[str]:
     if not means:
         return []
     cell_count = count(len(cells), "cell")
-    lines = [f"Geometric mean over {cell_count}: {means.pop('best_peer'):.2f} times as fast as the best peer of each"]
+    best = means.pop("best_peer")
     against = ", ".join(f"{TITLES[peer]} {mean:.2f}" for peer, mean in means.items())
-    lines[0] += f"; as {against}."
     slower = lost(cells)
-    names = "; ".join(cell.title() for cell in slower)
-    lines.append(f"mixfold is slower than the best peer in {len(slower)} of {cell_count}{': ' + names if slower else ''}.")
-    return lines
+    names = "".join(f"{':' if i == 0 else ';'} {cell.title()}" for i, cell in enumerate(slower))
+    return [
+        f"Geometric mean over {cell_count}: {best:.2f} times as fast as the best peer of each; as {against}.",
+        f"mixfold is slower than the best peer in {len(slower)} of {cell_count}{names}.",
+    ]
 
 
 def largest_errors(cells: list[Measured], engines: list[str]) -> str:

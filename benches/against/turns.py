@@ -106,7 +106,9 @@ class Worker:
 
 
 @contextmanager
-def ready(engines: list[str], cells: list[Cell], programs: Programs, jobs: int) -> Iterator[dict[Cell, list[Worker]]]:
+def ready(
+    engines: list[str], cells: list[Cell], programs: Programs, jobs: int
+) -> Iterator[dict[Cell, list[Worker]]]:
     """The engines of several cells, so many of which get ready at once; ends them afterwards."""
     with ExitStack() as stack:
 
