@@ -19,8 +19,9 @@ Engines: pytorch; compiled (torch.compile, weights frozen); onnxruntime (all opt
 environment; on Linux they bring 5 GB of CUDA that is not used, unless PIP_EXTRA_INDEX_URL is
 https://download.pytorch.org/whl/cpu, where pip finds PyTorch without it.
 
-Needs cargo, Python 3.11 or later on Linux or macOS, a C++ compiler (for torch.compile), and memory for
-about ten copies of a model's weights for each number of threads. Exits with 1 if an engine fails.
+Needs cargo, Python 3.11 or later on Linux or macOS, a C++ compiler (for torch.compile), and memory
+for the largest model: 13 GB for Mixer L/16, half of that with one number of threads. Exits with 1 if an
+engine fails.
 """
 
 import argparse
@@ -125,8 +126,8 @@ def check(cell: Cell, workers: list[Worker], tolerance: float) -> dict[str, floa
     if all(error <= tolerance for error in errors.values()):
         return errors
     found = "\n".join(f"  {TITLES[engine]}: {error:.1e}" for engine, error in errors.items())
-    head = f"{cell.model}, batch {cell.batch}: logits differ from PyTorch's by more than {tolerance:.1e} of the largest"
-    raise EngineFailed(f"{head}\n{found}")
+    more = f"logits differ from PyTorch's by more than {tolerance:.1e} of the largest"
+    raise EngineFailed(f"{cell.model}, batch {cell.batch}: {more}\n{found}")
 
 
 def measure_model(

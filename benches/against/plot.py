@@ -44,7 +44,8 @@ def draw_panel(axes: Axes, cells: list[dict], engines: list[str]) -> None:
             label = TITLES[engine] if place == 0 else None
             axes.barh(y, speeds[engine] / fastest, 0.9 * step, color=COLORS[engine], label=label)
             weight = "bold" if engine == OURS else "normal"
-            axes.text(speeds[engine] / fastest + 0.01, y, speed(speeds[engine]), va="center", size=7, weight=weight)
+            text = speed(speeds[engine])
+            axes.text(speeds[engine] / fastest + 0.01, y, text, va="center", size=7, weight=weight)
     axes.set_title(f"{count(cells[0]['threads'], 'thread')}, batch {cells[0]['batch']}", size=10)
     axes.set_yticks(range(len(cells)), [cell["model"] for cell in cells], size=8)
     axes.set_ylim(len(cells) - 0.5, -0.5)
@@ -68,7 +69,8 @@ def draw(results: dict, path: str) -> None:
     for place in axes.flat[len(panels) :]:
         place.remove()
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
+    across = 5 if columns > 1 else 3
+    figure.legend(handles, labels, loc="outside lower center", ncols=across, fontsize=8, frameon=False)
     figure.suptitle("Images per second", size=12)
     figure.savefig(path, metadata={"Date": None})
 

@@ -135,7 +135,8 @@ def markdown(header: list[str], left: int, rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(header, *rows)]
 
     def line(texts: list[str]) -> str:
-        cells = [text.ljust(w) if i < left else text.rjust(w) for i, (text, w) in enumerate(zip(texts, widths))]
+        places = enumerate(zip(texts, widths))
+        cells = [text.ljust(width) if i < left else text.rjust(width) for i, (text, width) in places]
         return f"| {' | '.join(cells)} |"
 
     rule = [("-" * w if i < left else "-" * (w - 1) + ":") for i, w in enumerate(widths)]
@@ -168,7 +169,8 @@ def largest_errors(cells: list[Measured], engines: list[str]) -> str:
 def report(cells: list[Measured], machine: str, versions: list[str]) -> str:
     """The table and all that belongs to it, as Markdown."""
     engines = [engine for engine in TITLES if engine in cells[0].rounds[0]]
-    header = ["model", "threads", "batch", *(TITLES[engine] for engine in engines), "of the peak", "times best peer"]
+    titles = [TITLES[engine] for engine in engines]
+    header = ["model", "threads", "batch", *titles, "of the peak", "times best peer"]
     table = markdown(header, 1, [row(cell, engines) for cell in cells])
     rounds = sorted({len(cell.rounds) for cell in cells})
     how_many = f"{rounds[0]} to {rounds[-1]} rounds" if len(rounds) > 1 else count(rounds[0], "round")

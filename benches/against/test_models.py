@@ -4,10 +4,14 @@
     python -m unittest discover benches/against
 """
 
+import math
 import unittest
+from pathlib import Path
+from types import SimpleNamespace
 
+from models import check
 from report import Measured, geometric_mean, geometric_means, lost, markdown, report, row, speed, summary
-from turns import take
+from turns import Cell, EngineFailed, take
 
 ERRORS = {"pytorch": 0.0, "openvino": 2e-6, "mixfold": 1e-6}
 
@@ -73,7 +77,8 @@ class OverCells(unittest.TestCase):
         self.assertEqual(lost([MIXED, LOST]), [LOST])
         self.assertEqual(row(LOST, ["pytorch"])[-1], "**0.50 slower**")
         self.assertEqual(row(MIXED, ["pytorch"])[-1], "2.00")
-        self.assertIn("slower than the best peer in 1 of 2 cells: model, 1 thread, batch 6.", summary([MIXED, LOST])[1])
+        sentence = summary([MIXED, LOST])[1]
+        self.assertIn("slower than the best peer in 1 of 2 cells: model, 1 thread, batch 6.", sentence)
 
     def test_the_best_peer_is_bold(self):
         _, _, _, pytorch, openvino, *_ = row(MIXED, ["pytorch", "openvino"])
@@ -88,6 +93,19 @@ class Texts(unittest.TestCase):
     def test_tables_are_aligned(self):
         expected = ["| a   |  b |", "| --- | -: |", "| ccc | 10 |"]
         self.assertEqual(markdown(["a", "b"], 1, [["ccc", "10"]]), expected)
+
+
+class Logits(unittest.TestCase):
+    def checked(self, **errors: float) -> dict[str, float]:
+        workers = [SimpleNamespace(engine=engine, error=error) for engine, error in errors.items()]
+        return check(Cell("model", Path(), 6, 1), workers, 1e-4)
+
+    def test_an_engine_that_differs_too_much_ends_the_comparison(self):
+        self.assertEqual(self.checked(**ERRORS), ERRORS)
+        for error in [1.1e-4, math.inf, math.nan]:
+            with self.assertRaises(EngineFailed) as caught:
+                self.checked(pytorch=0.0, openvino=error)
+            self.assertIn(f"OpenVINO: {error:.1e}", str(caught.exception))
 
 
 class FakeWorker:
