@@ -229,3 +229,46 @@ pub const FAMILIES: [(&str, Config); 7] = {
         ("gmixer", Config::GMixer(GMixerConfig { trunk, ..GMixerConfig::imagenet(DEPTH) })),
     ]
 };
+
+/// Work whose instructions are counted (`instructions`): small, since a simulator runs it. Sizes leave a
+/// rest in every direction.
+pub mod counted {
+    use super::*;
+
+    /// A product `[m, n, k]` of two packed operands, the micro-kernel alone.
+    pub const PRODUCT: [usize; 3] = [83, 72, 250];
+
+    /// Token mixing and channel mixing of a small Mixer.
+    pub const LAYERS: [(&str, Layer); 2] = {
+        let tokens = Axes { outer: 1, axis: 49, inner: 104 };
+        let channels = Axes { outer: 49, axis: 104, inner: 1 };
+        [
+            ("tokens-mlp", Layer { side: Side::Left, axes: tokens, kind: Kind::Mlp(52) }),
+            ("channels-mlp", Layer { side: Side::Right, axes: channels, kind: Kind::Mlp(208) }),
+        ]
+    };
+
+    /// Rows of a layer norm.
+    pub const NORM: Axes = Axes { outer: 49, axis: 300, inner: 1 };
+
+    /// Elements of a GELU.
+    pub const GELU: usize = 10_001;
+
+    /// Weights `[out, in]` to pack for a side.
+    pub const PACKED: [(&str, Side, [usize; 2]); 2] =
+        [("right", Side::Right, [200, 104]), ("left", Side::Left, [104, 49])];
+
+    /// An attention.
+    pub const ATTENTION: Attention =
+        Attention { heads: 2, width: 32, count: 50, positions: Positions::Axis };
+
+    /// A convolution.
+    pub const CONVOLUTION: Convolution =
+        Convolution { batch: 1, channels: 8, out: 24, kernel: 3, stride: 1, padding: 1, image: 28 };
+
+    /// A whole model and its outputs: a Mixer of 16 tokens.
+    pub const MODEL: (Config, usize) = {
+        let trunk = Trunk { image: [64, 64], image_channels: 3, patch: 16, channels: 64, depth: 2 };
+        (Config::Mixer(MixerConfig { trunk, token_hidden: 32, channel_hidden: 256 }), 10)
+    };
+}
