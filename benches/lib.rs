@@ -1,5 +1,6 @@
-//! What the benchmarks share: settings, instruction sets and threads, ids and inputs
-//! ([`Product`]), and the report of the fraction of the peak ([`Group`]).
+//! What the benchmarks share: what they measure ([`cases`]) and the means to do so: settings, instruction
+//! sets and threads, ids and inputs ([`Product`], [`layers`]), and the report of the fraction of the peak
+//! ([`Group`]).
 //!
 //! Every benchmark is called `{group}/{kernel}/{what}`, as `gemm/left-gelu/avx512-f32-14x32/384x768x196`;
 //! one that runs on more than one thread ends with `/threads=2`.
@@ -7,6 +8,8 @@
 #![cfg_attr(not(feature = "peers"), forbid(unsafe_code))]
 #![cfg_attr(feature = "peers", deny(unsafe_code))]
 
+pub mod cases;
+pub mod layers;
 #[cfg(feature = "peers")]
 mod peers;
 mod product;
