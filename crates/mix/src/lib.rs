@@ -14,7 +14,7 @@
 //! while it is in the cache. [`AxisOp::apply_views`] takes parts of tensors, and adds the result or
 //! multiplies with it: half of the channels gate the other half, or one token is read out.
 //! [`PatchEmbed`], [`Norm::apply`] and [`mean_axis`] are what else a vision model needs at its two
-//! ends; [`Partitions`] are maps cut into maps of their own.
+//! ends; [`Partitions`] are maps cut into maps of their own, [`swap_axes`] goes between NCHW and NHWC.
 //!
 //! [`SelfAttention`] is softmax(Q·Kᵀ)·V along either axis, whose scores are never all there.
 //!
@@ -43,6 +43,7 @@ mod outer;
 mod partition;
 mod patch;
 mod right;
+mod swap;
 mod taps;
 mod task;
 mod views;
@@ -59,3 +60,4 @@ pub use op::{AxisOp, Gated, Side};
 pub use outer::{add_gated, add_outer};
 pub use partition::Partitions;
 pub use patch::PatchEmbed;
+pub use swap::swap_axes;

@@ -6,7 +6,7 @@ mod count;
 use mixfold_gemm::{Accum, Context, MatMut, MatRef, Scratch};
 use mixfold_mix::{
     Axes, AxisLinear, AxisMlp, Conv2d, MaxPool2d, MixError, Norm, Partitions, PatchEmbed,
-    Positions, SelfAttention, Side, mean_axis,
+    Positions, SelfAttention, Side, mean_axis, swap_axes,
 };
 use mixfold_simd::env;
 
@@ -103,6 +103,9 @@ fn only_scratch_memory_is_allocated() -> Result<(), MixError> {
         assert_eq!(allocations(partition), 0, "{isa}: partition");
         let unpartition = || maps.unpartition(&parts, &mut x, &ctx).unwrap();
         assert_eq!(allocations(unpartition), 0, "{isa}: unpartition");
+
+        let swap = || swap_axes(&x, &mut parts, axes, &ctx).unwrap();
+        assert_eq!(allocations(swap), 0, "{isa}: swap");
 
         let embed = PatchEmbed::pack(isa, matrix(30, 3072)?, &[0.0; 30], 3, (32, 32))?;
         let (images, mut y) = (vec![1.0; 2 * 3 * 64 * 96], vec![0.0; 2 * 6 * 30]);

@@ -20,5 +20,6 @@ mod partition;
 mod patch;
 mod patch_errors;
 mod special;
+mod swap;
 mod views;
 mod views_errors;

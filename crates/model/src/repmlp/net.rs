@@ -209,10 +209,9 @@ impl Network for RepMlpNet {
                 let pooled =
                     [&mut pooled[..channels], &mut hidden[..hidden_len], &mut gate[..channels]];
                 unit.mix_places(&mut maps, pooled, map, ctx, scratch)?;
-                let x = &mut maps[0][..map.len()];
-                observe(Layer::UnitTokens(stage, i), &map.shape(), x);
-                unit.ffn.apply(x, map.channels(), ctx, scratch)?;
-                observe(Layer::Unit(stage, i), &map.shape(), x);
+                observe(Layer::UnitTokens(stage, i), &map.shape(), &maps[0][..map.len()]);
+                unit.mix_channels(&mut maps, map, ctx, scratch)?;
+                observe(Layer::Unit(stage, i), &map.shape(), &maps[0][..map.len()]);
             }
         }
         let map = self.last(batch);

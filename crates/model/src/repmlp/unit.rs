@@ -1,7 +1,9 @@
 //! A unit of RepMLPNet: a gated mixing of places, then a perceptron along the channels.
 
 use mixfold_gemm::{Activation, Context, Scratch};
-use mixfold_mix::{Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side, add_gated, mean_axis};
+use mixfold_mix::{
+    Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side, add_gated, mean_axis, swap_axes,
+};
 use mixfold_simd::Isa;
 
 use super::RepMlpNetConfig;
@@ -16,8 +18,12 @@ use crate::network::Workspace;
 pub(super) struct Unit {
     gate: [AxisOp; 2],
     tokens: Tokens,
-    pub ffn: AxisOp,
+    ffn: AxisOp,
 }
+
+/// Weights of a perceptron along the channels, from which on it has them on the right. Fewer stay in the
+/// second level cache while the places pass by as they stand in memory.
+const STREAMED: usize = 350_000;
 
 /// `x + g · (norm(W·u) + Σ norm(conv(u)))` with `u = norm(x)`.
 #[derive(Debug)]
@@ -45,6 +51,11 @@ impl Map {
     /// The channels of each place.
     pub(super) fn channels(self) -> Axes {
         Axes { outer: self.batch, axis: self.channels, inner: self.places }
+    }
+
+    /// The same where the places stand in front of the channels.
+    pub(super) fn channels_last(self) -> Axes {
+        Axes { outer: self.batch.saturating_mul(self.places), axis: self.channels, inner: 1 }
     }
 
     /// One vector of channels for each image.
@@ -96,7 +107,8 @@ impl Unit {
         fc1.fold(&ffn, |fc1| fc1.between(&second, &behind))?;
         let fc2 = read.conv_bn(&format!("{ffn}.ffn_fc2"))?;
         let ffn = AxisMlp::new(fc1.matrix()?, fc2.matrix()?)?.bias(&fc1.bias, &fc2.bias)?;
-        let side = if config.places(stage) == 1 { Side::Right } else { Side::Left };
+        let streamed = fc1.weight.len() + fc2.weight.len() > STREAMED;
+        let side = if streamed || config.places(stage) == 1 { Side::Right } else { Side::Left };
         let ffn = ffn.activation(gelu).residual().pack(isa, side)?;
         Ok(Unit { gate, tokens, ffn })
     }
@@ -122,7 +134,8 @@ impl Unit {
                 }
             }
         }
-        workspace.reserve(ffn.scratch_len(map.channels(), ctx)?)
+        let axes = if ffn.side() == Side::Left { map.channels() } else { map.channels_last() };
+        workspace.reserve(ffn.scratch_len(axes, ctx)?)
     }
 
     /// Bytes of the packed weights.
@@ -168,5 +181,25 @@ impl Unit {
             }
         }
         Ok(())
+    }
+
+    /// The second half: along the channels of `maps[0]`; `maps[1]` is working memory.
+    pub(super) fn mix_channels(
+        &self,
+        [x, swapped, _]: &mut [&mut [f32]; 3],
+        map: Map,
+        ctx: &Context,
+        scratch: &mut Scratch<f32>,
+    ) -> Result<(), MixError> {
+        let (x, axes) = (&mut x[..map.len()], map.channels());
+        if self.ffn.side() == Side::Left {
+            return self.ffn.apply(x, axes, ctx, scratch);
+        }
+        // As rows, places need no filling up to whole vectors.
+        let swapped = &mut swapped[..map.len()];
+        swap_axes(x, swapped, axes, ctx)?;
+        self.ffn.apply(swapped, map.channels_last(), ctx, scratch)?;
+        let back = Axes { axis: axes.inner, inner: axes.axis, ..axes };
+        swap_axes(swapped, x, back, ctx)
     }
 }

@@ -23,6 +23,7 @@ fn configs() -> Vec<RepMlpNetConfig> {
         config([4, 4], 2, &[[5, 1, 5], [8, 2, 8]]),
         config([12, 20], 2, &[[40, 2, 1], [66, 1, 3]]),
         config([14, 10], 1, &[[200, 1, 1]]),
+        config([6, 10], 1, &[[212, 1, 2]]),
         config([36, 4], 1, &[[6, 1, 3], [10, 1, 2], [33, 1, 11]]),
         RepMlpNetConfig { ffn_expansion: 40, ..config([6, 10], 2, &[[18, 1, 6]]) },
         RepMlpNetConfig {

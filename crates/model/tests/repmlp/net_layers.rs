@@ -108,7 +108,8 @@ proptest! {
 }
 
 /// Sizes that the kernels treat apart: maps of one place, a matrix for all channels and one for each,
-/// kernels that reach over the whole map, vectors and tiles that are not full, images in groups.
+/// kernels that reach over the whole map, vectors and tiles that are not full, images in groups,
+/// perceptrons along the channels with weights on the right.
 #[test]
 fn every_layer_of_networks_at_the_edges() {
     let config = |image, rows: &[[usize; 3]], kernels: &[usize]| RepMlpNetConfig {
@@ -127,6 +128,7 @@ fn every_layer_of_networks_at_the_edges() {
         config([34, 2], &[[5, 1, 5]], &[3, 9]),
         config([8, 8], &[[8, 1, 1], [16, 1, 16], [36, 1, 2]], &[1, 3]),
         config([32, 16], &[[33, 1, 3], [14, 2, 7]], &[1, 3]),
+        config([8, 12], &[[212, 1, 4], [216, 1, 216]], &[1, 3]),
     ] {
         check_on_threads(&config, 10, 5, 3);
     }
