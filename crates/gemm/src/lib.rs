@@ -43,7 +43,7 @@ pub use error::GemmError;
 pub use gemm::{Lhs, Rhs, gemm};
 pub use kernel::KernelId;
 pub use operand::{
-    PackedLhs, PackedRhs, Panels, PanelsMut, Tiles, TilesMut, panels_len, tiles_len,
+    PackedLhs, PackedRhs, Packer, Panels, PanelsMut, Tiles, TilesMut, panels_len, tiles_len,
 };
 #[cfg(feature = "rayon")]
 pub use pool::Rayon;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{CANARY, Layout, Matrix, PACKINGS, plain, same_bits};
 use mixfold_gemm::{
-    Accum, Block, Context, Epilogue, MatMut, Pool, Sequential, Threads, for_each, par_blocks,
-    par_columns, par_rows,
+    Accum, Block, Context, Epilogue, MatMut, PackedLhs, PackedRhs, Pool, Scratch, Sequential,
+    Threads, for_each, gemm, par_blocks, par_columns, par_rows,
 };
 use mixfold_simd::Isa;
 use proptest::prelude::*;
@@ -118,6 +118,37 @@ fn strange_pools_compute_the_same_product() {
             common::run(&ctx, packed, operands, &Epilogue::NONE, out.view_mut(), Accum::Replace);
             assert!(same_bits(&out.elements(), &expected.data), "{pool:?}");
             assert!(out.gaps().iter().all(|&x| x == CANARY as f32), "{pool:?}");
+        }
+    }
+}
+
+/// Operands that are packed in parts, of which the last ones are smaller.
+#[test]
+fn strange_pools_pack_the_same_operands() {
+    let (m, n, k) = (211, 333, 1001);
+    let (isa, ctx) = (Isa::best(), Context::new().sequential());
+    for layout in [Layout::RowMajor, Layout::ColumnMajor] {
+        let a = Matrix::<f32>::new(layout, m, k, 1);
+        let b = Matrix::<f32>::new(layout, k, n, 2);
+        let expected = plain(isa, a.view(), b.view());
+        for pool in Strange::ALL {
+            let threads = ctx.clone().with_pool(pool);
+            let whole = (PackedLhs::pack(&threads, a.view()), PackedRhs::pack(&threads, b.view()));
+            let halves = [a.view().rows_at(0, 100), a.view().rows_at(100, m - 100)];
+            let halves = halves.map(Result::unwrap);
+            let halves = PackedLhs::pack_all(&threads, &halves).unwrap();
+            let (whole, right) = (whole.0.unwrap(), whole.1.unwrap());
+            let multiply = |left: &PackedLhs<f32>| {
+                let mut out = vec![0.0; left.rows() * n];
+                let place = MatMut::row_major(&mut out, left.rows(), n).unwrap();
+                let none = &Epilogue::NONE;
+                let scratch = &mut Scratch::new();
+                gemm(place, Accum::Replace, left, &right, none, &ctx, scratch).unwrap();
+                out
+            };
+            let of_halves: Vec<_> = halves.iter().flat_map(multiply).collect();
+            assert!(same_bits(&multiply(&whole), &expected.data), "{pool:?}, {layout:?}");
+            assert!(same_bits(&of_halves, &expected.data), "{pool:?}, {layout:?}");
         }
     }
 }

@@ -3,9 +3,9 @@
 use core::ops::Range;
 use std::sync::Arc;
 
-use mixfold_simd::{Element, Isa};
+use mixfold_simd::Element;
 
-use super::{Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, tiles_len};
+use super::{Packer, Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, tiles_len};
 use crate::buffer::{Buffer, carve, padded};
 use crate::kernel::KernelId;
 use crate::{GemmError, MatRef, Prologue};
@@ -23,18 +23,16 @@ impl<T> Part<T> {
     }
 }
 
-/// One block of memory, cut into parts of these lengths in this order, each of which `fill` fills.
+/// One block of memory, cut into parts of these lengths in this order, which `fill` fills.
 fn parts<T: Element>(
     lens: &[usize],
-    mut fill: impl FnMut(usize, &mut [T]) -> Result<(), GemmError>,
+    fill: impl FnOnce(Vec<&mut [T]>) -> Result<(), GemmError>,
 ) -> Result<impl Iterator<Item = Part<T>>, GemmError> {
     let total = lens.iter().try_fold(0, |sum: usize, &len| sum.checked_add(padded::<T>(len)));
     let mut block =
         Buffer::zeroed(total.ok_or(GemmError::Overflow { rows: 1, cols: usize::MAX })?)?;
     let mut rest = &mut *block;
-    for (i, &len) in lens.iter().enumerate() {
-        fill(i, carve(&mut rest, len))?;
-    }
+    fill(lens.iter().map(|&len| carve(&mut rest, len)).collect())?;
     let (block, mut start) = (Arc::new(block), 0);
     let part = move |&len: &usize| {
         let range = start..start + len;
@@ -54,12 +52,12 @@ pub struct PackedLhs<T> {
 }
 
 impl<T: Element> PackedLhs<T> {
-    /// Packs a `rows` × `k` matrix for the kernel of `isa`.
+    /// Packs a `rows` × `k` matrix for an instruction set, on its threads if `packer` is a context.
     ///
     /// # Errors
     /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
-    pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
-        Ok(PackedLhs::pack_all(isa, &[view])?.remove(0))
+    pub fn pack<'p>(packer: impl Into<Packer<'p>>, view: MatRef<'_, T>) -> Result<Self, GemmError> {
+        Ok(PackedLhs::pack_all(packer, &[view])?.remove(0))
     }
 
     /// Packs several matrices, one behind the other in one block of memory: operands that are used in
@@ -67,13 +65,22 @@ impl<T: Element> PackedLhs<T> {
     ///
     /// # Errors
     /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
-    pub fn pack_all(isa: Isa, views: &[MatRef<'_, T>]) -> Result<Vec<Self>, GemmError> {
+    pub fn pack_all<'p>(
+        packer: impl Into<Packer<'p>>,
+        views: &[MatRef<'_, T>],
+    ) -> Result<Vec<Self>, GemmError> {
+        let packer = packer.into();
+        let isa = packer.isa();
         let shape = |view: &MatRef<'_, T>| (view.rows(), view.cols());
         let len = |view| tiles_len(shape(view).0, shape(view).1);
         let lens = views.iter().map(len).collect::<Result<Vec<_>, _>>()?;
-        let parts = parts(&lens, |i, data| {
-            let (rows, k) = shape(&views[i]);
-            TilesMut::new(isa, data, rows, k)?.pack(isa, views[i], &Prologue::NONE)
+        let parts = parts(&lens, |memory| {
+            let mut tasks = Vec::new();
+            for (data, &view) in memory.into_iter().zip(views) {
+                let (len, (rows, k)) = (packer.task::<T>(data.len()), shape(&view));
+                tasks.extend(TilesMut::new(isa, data, rows, k)?.parts(view, len)?);
+            }
+            packer.run(tasks, |mut tiles, view| tiles.pack(isa, view, &Prologue::NONE))
         })?;
         let kernel = KernelId::of::<T>(isa);
         let packed = |(data, (rows, k))| PackedLhs { data, rows, k, kernel };
@@ -107,13 +114,13 @@ pub struct PackedRhs<T> {
 }
 
 impl<T: Element> PackedRhs<T> {
-    /// Packs a `k` × `cols` matrix for the kernel of `isa`. A weight that a checkpoint stores as
-    /// `[out, in]` is passed transposed.
+    /// Packs a `k` × `cols` matrix for an instruction set, on its threads if `packer` is a context. A
+    /// weight that a checkpoint stores as `[out, in]` is passed transposed.
     ///
     /// # Errors
     /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
-    pub fn pack(isa: Isa, view: MatRef<'_, T>) -> Result<Self, GemmError> {
-        Ok(PackedRhs::pack_all(isa, &[view])?.remove(0))
+    pub fn pack<'p>(packer: impl Into<Packer<'p>>, view: MatRef<'_, T>) -> Result<Self, GemmError> {
+        Ok(PackedRhs::pack_all(packer, &[view])?.remove(0))
     }
 
     /// Packs several matrices, one behind the other in one block of memory: operands that are used in
@@ -121,14 +128,23 @@ impl<T: Element> PackedRhs<T> {
     ///
     /// # Errors
     /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
-    pub fn pack_all(isa: Isa, views: &[MatRef<'_, T>]) -> Result<Vec<Self>, GemmError> {
+    pub fn pack_all<'p>(
+        packer: impl Into<Packer<'p>>,
+        views: &[MatRef<'_, T>],
+    ) -> Result<Vec<Self>, GemmError> {
+        let packer = packer.into();
+        let isa = packer.isa();
         let kernel = KernelId::of::<T>(isa);
         let shape = |view: &MatRef<'_, T>| (view.rows(), view.cols());
         let len = |view| panels_len(kernel, shape(view).0, shape(view).1);
         let lens = views.iter().map(len).collect::<Result<Vec<_>, _>>()?;
-        let parts = parts(&lens, |i, data| {
-            let (k, cols) = shape(&views[i]);
-            PanelsMut::new(isa, data, k, cols)?.pack(isa, views[i], &Prologue::NONE)
+        let parts = parts(&lens, |memory| {
+            let mut tasks = Vec::new();
+            for (data, &view) in memory.into_iter().zip(views) {
+                let (len, (k, cols)) = (packer.task::<T>(data.len()), shape(&view));
+                tasks.extend(PanelsMut::new(isa, data, k, cols)?.parts(view, len)?);
+            }
+            packer.run(tasks, |mut panels, view| panels.pack(isa, view, &Prologue::NONE))
         })?;
         let packed = |(data, (k, cols))| PackedRhs { data, k, cols, kernel };
         Ok(parts.zip(views.iter().map(shape)).map(packed).collect())

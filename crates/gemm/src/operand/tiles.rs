@@ -160,6 +160,31 @@ impl<'a, T: Element> TilesMut<'a, T> {
         Ok(TilesMut { data: &mut data[..needed], split, k, kernel })
     }
 
+    /// Cuts it and the `view` it is to be filled with into parts of whole tiles, of at least `len`
+    /// elements but the last one.
+    pub(super) fn parts<'v>(
+        self,
+        view: MatRef<'v, T>,
+        len: usize,
+    ) -> Result<Vec<(Self, MatRef<'v, T>)>, GemmError> {
+        same_shape("left operand", (self.split.rows(), self.k), (view.rows(), view.cols()))?;
+        let TilesMut { mut data, split, k, kernel } = self;
+        if data.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tile = split.tile(0).1 * padded_k(k);
+        let tiles = len.div_ceil(tile).clamp(1, split.tiles);
+        let parts = (0..split.tiles).step_by(tiles).map(|first| {
+            let range = first..split.tiles.min(first + tiles);
+            let (from, to) = (split.tile(range.start).0, split.tile(range.end).0);
+            let part;
+            (part, data) = core::mem::take(&mut data).split_at_mut((to - from) * padded_k(k));
+            let view = view.rows_at(from, to - from)?;
+            Ok((TilesMut { data: part, split: split.part(&range), k, kernel }, view))
+        });
+        parts.collect()
+    }
+
     /// Fills it with `prologue(view)`.
     ///
     /// # Errors

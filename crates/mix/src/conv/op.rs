@@ -7,8 +7,8 @@
 
 use mixfold_gemm::{
     Accum, Activation, Bias, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out,
-    PackedLhs, PanelsMut, PartialSums, Scratch, ScratchLen, carve, multiply, padded, panels_len,
-    par_blocks, sums_len,
+    PackedLhs, Packer, PanelsMut, PartialSums, Scratch, ScratchLen, carve, multiply, padded,
+    panels_len, par_blocks, sums_len,
 };
 use mixfold_simd::Isa;
 
@@ -68,7 +68,7 @@ struct Cut {
 
 impl Conv2dOp {
     pub(super) fn new(
-        isa: Isa,
+        packer: Packer<'_>,
         weight: MatRef<'_, f32>,
         groups: usize,
         stencil: Stencil,
@@ -82,14 +82,14 @@ impl Conv2dOp {
         let depth = (WEIGHTS / out.max(1)).clamp(DEPTH / 8, DEPTH);
         let most = (depth / taps).max(1);
         let step = channels.div_ceil(channels.div_ceil(most).max(1)).max(1);
-        let mut weights = Vec::new();
+        let mut chunks = Vec::new();
         for row in (0..weight.rows()).step_by(out.max(1)) {
             for first in (0..channels).step_by(step) {
                 let columns = step.min(channels - first) * taps;
-                let chunk = weight.block(row, first * taps, out, columns)?;
-                weights.push(PackedLhs::pack(isa, chunk)?);
+                chunks.push(weight.block(row, first * taps, out, columns)?);
             }
         }
+        let (isa, weights) = (packer.isa(), PackedLhs::pack_all(packer, &chunks)?);
         Ok(Conv2dOp { isa, stencil, groups, channels, out, step, weights, bias, activations })
     }
 
