@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use mixfold_simd::Element;
 
-use crate::block::{Block, memory_len};
+use crate::block::{Block, is_tall, memory_len};
 use crate::epilogue::{Accum, Epilogue, Scalar};
 use crate::kernel::KernelId;
 use crate::operand::{
@@ -56,11 +56,10 @@ impl<'a, T: Element> From<&'a PackedRhs<T>> for Rhs<'a, T> {
     }
 }
 
-/// Rows of a block of the output, where k is long; more where it is not, so that a block of the left
-/// operand has as many elements. It shares the second level cache with the sums of a block of the
-/// output and with a panel of the right operand.
+/// Rows of a block of the output, about, where threads share the work.
 const ROWS: usize = 196;
-/// Columns of a block of the output, about, where its sums are kept or threads share the work.
+/// Columns of a block of the output, about, where its sums or packed panels are kept or threads share
+/// the work.
 const COLS: usize = 768;
 /// Multiply-adds that are done before a second thread has awoken.
 const SMALL: usize = 1 << 18;
@@ -98,8 +97,9 @@ impl Cut {
             panels_len(kernel, k, n)?;
         }
         let (split, panels) = (RowSplit::new(m, kernel), n.div_ceil(kernel.cols));
-        let rows = ROWS * K_BLOCK * size_of::<f32>() / size_of::<T>() / k.clamp(1, K_BLOCK);
-        let cols = if k > K_BLOCK || workers > 1 { COLS } else { n.max(1) };
+        let rows = if workers > 1 { ROWS } else { m.max(1) };
+        let is_kept = k > K_BLOCK || is_tall::<T>(rows, k);
+        let cols = if is_kept || workers > 1 { COLS } else { n.max(1) };
         let (mut down, mut across) = (m.div_ceil(rows).max(1), n.div_ceil(cols).max(1));
         // A task for each worker at least, of nearly equal sides: then they copy the least.
         while down.saturating_mul(across) < workers {

@@ -4,6 +4,8 @@ use core::fmt;
 
 use mixfold_simd::{Element, Isa, Kernel, Simd, V, Vector};
 
+use crate::epilogue::Broadcast;
+
 /// Values of k that stand next to each other in a packed left operand.
 pub(crate) const K_STEP: usize = 32;
 /// Largest number of rows of a register tile on any instruction set.
@@ -73,7 +75,42 @@ impl fmt::Display for KernelId {
     }
 }
 
-/// Arguments of a register tile: `acc += a · b`.
+/// The part of a [`Broadcast`] that goes with a tile, from its first row or column on.
+#[derive(Clone, Copy)]
+pub(crate) enum Line<T> {
+    None,
+    Uniform(T),
+    PerRow(*const T),
+    PerColumn(*const T),
+}
+
+impl<T: Element> Line<T> {
+    #[inline(always)]
+    pub(crate) fn of(broadcast: Broadcast<'_, T>, (row, col): (usize, usize)) -> Self {
+        match broadcast {
+            Broadcast::None => Line::None,
+            Broadcast::Uniform(value) => Line::Uniform(value),
+            Broadcast::PerRow(values) => Line::PerRow(values.as_ptr().wrapping_add(row)),
+            Broadcast::PerColumn(values) => Line::PerColumn(values.as_ptr().wrapping_add(col)),
+        }
+    }
+}
+
+/// What is added to the sums of a tile before they are written.
+#[derive(Clone, Copy)]
+pub(crate) struct Tail<T> {
+    /// Added first.
+    pub bias: Line<T>,
+    /// Added last: a tile, whose rows are so far apart.
+    pub addend: Option<(*const T, usize)>,
+}
+
+impl<T> Tail<T> {
+    /// Nothing.
+    pub(crate) const NONE: Self = Tail { bias: Line::None, addend: None };
+}
+
+/// Arguments of a register tile: `acc += a · b`, then what `tail` adds.
 #[derive(Clone, Copy)]
 pub(crate) struct TileArgs<T> {
     /// Steps of k.
@@ -90,6 +127,7 @@ pub(crate) struct TileArgs<T> {
     pub narrow: bool,
     /// Whether the sum starts at 0 instead of at `acc`.
     pub fresh: bool,
+    pub tail: Tail<T>,
     /// What will be read next, to be brought into the second level cache meanwhile: two places, of which
     /// a cache line each is fetched for every [`UNROLL`] steps of k. They may be the same.
     pub next: [*const T; 2],
@@ -107,6 +145,8 @@ pub(crate) struct TileArgs<T> {
 ///    `b_stride` apart.
 /// 3. `args.acc` is valid for writes, and unless `fresh` for reads, of as many values at each of
 ///    `rows` rows, `acc_stride` apart, which nothing else reaches meanwhile.
+/// 4. The vectors of `args.tail` reach beyond the tile's rows and columns, and its addend is valid for
+///    reads of as many values as `args.acc`.
 #[inline(always)]
 pub(crate) unsafe fn tile<T: Element, S: Simd>(s: S, rows: usize, args: TileArgs<T>) {
     macro_rules! by_rows {
@@ -149,7 +189,7 @@ impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let TileArgs { k, mut a, mut b, b_stride, acc, acc_stride, fresh, .. } = self.0;
-        let TileArgs { mut next, next_step, .. } = self.0;
+        let TileArgs { tail, mut next, next_step, .. } = self.0;
         let lanes = V::<T, S>::LANES;
         let mut sum = [[V::<T, S>::splat(s, T::default()); N]; R];
         if !fresh {
@@ -184,6 +224,42 @@ impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
                 step(s, &mut sum, a, b);
                 a = a.add(1);
                 b = b.wrapping_add(b_stride);
+            }
+        }
+        match tail.bias {
+            Line::None => {}
+            Line::Uniform(bias) => {
+                for row in &mut sum {
+                    for sum in row {
+                        *sum = *sum + V::<T, S>::splat(s, bias);
+                    }
+                }
+            }
+            Line::PerRow(bias) => {
+                for (i, row) in sum.iter_mut().enumerate() {
+                    // SAFETY: 4. of `tile`.
+                    let bias = V::<T, S>::splat(s, unsafe { *bias.add(i) });
+                    for sum in row {
+                        *sum = *sum + bias;
+                    }
+                }
+            }
+            Line::PerColumn(bias) => {
+                for row in &mut sum {
+                    for (j, sum) in row.iter_mut().enumerate() {
+                        // SAFETY: 4. of `tile`.
+                        *sum = *sum + unsafe { V::<T, S>::load(s, bias.add(j * lanes)) };
+                    }
+                }
+            }
+        }
+        if let Some((addend, stride)) = tail.addend {
+            for (i, row) in sum.iter_mut().enumerate() {
+                for (j, sum) in row.iter_mut().enumerate() {
+                    let place = addend.wrapping_add(i * stride + j * lanes);
+                    // SAFETY: 4. of `tile`.
+                    *sum = *sum + unsafe { V::<T, S>::load(s, place) };
+                }
             }
         }
         // By reference: an array moved into an iterator goes through memory.

@@ -5,9 +5,9 @@ use core::ops::Range;
 use mixfold_simd::{Isa, Kernel, Simd};
 
 use crate::epilogue::{Accum, Epilogue, Scalar};
-use crate::finish::{Finish, Meets, Place, Source, finish};
+use crate::finish::{Finish, Meets, Place, Source, finish, tail};
 use crate::kernel::{
-    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, TileArgs, second_half, tile, tile_cols,
+    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, Tail, TileArgs, second_half, tile, tile_cols,
 };
 use crate::operand::{
     Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,
@@ -265,10 +265,22 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
             let next = rhs.next_ptr(j + 1);
             for i in 0..split.tiles {
                 let (row, rows) = split.tile(i);
-                let (acc, fresh) = match &mut sums {
+                let (mut acc, fresh) = match &mut sums {
                     Sums::Local => (local.0.as_mut_ptr(), true),
                     Sums::Kept { sums, fresh } => (sums.place(row, j), *fresh),
                 };
+                let (mut acc_stride, mut added) = (width, Tail::NONE);
+                let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
+                let mut rest = None;
+                if let Some((epilogue, out)) = &mut then {
+                    let (place, meets) = out.place(i, row, j, at.1);
+                    match tail(epilogue, at, (cols, width), place, meets) {
+                        Some(tail) => {
+                            (acc, acc_stride, added) = (place.data, place.row_stride, tail)
+                        }
+                        None => rest = Some((epilogue, place, meets)),
+                    }
+                }
                 let next = next.wrapping_add(share * i);
                 let args = TileArgs {
                     k,
@@ -276,22 +288,22 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
                     b,
                     b_stride: width,
                     acc,
-                    acc_stride: width,
+                    acc_stride,
                     narrow: false,
                     fresh,
+                    tail: added,
                     next: [next, next.wrapping_add(half)],
                     next_step: LINE / size_of::<T>(),
                 };
                 // SAFETY: 1. tile i of the left operand has `rows` rows and k steps; 2. so has panel
-                // j of the right one; 3. `acc` has room for a tile, and was written if not fresh.
+                // j of the right one; 3. `acc` has room for a tile, and was written if not fresh; 4. as
+                // for `finish`, below.
                 unsafe { tile(s, rows, args) };
-                if let Some((epilogue, out)) = &mut then {
-                    let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
-                    let (place, meets) = out.place(i, row, j, at.1);
-                    let finish_args = Finish { epilogue, sums: acc, at, rows, cols, place, meets };
+                if let Some((epilogue, place, meets)) = rest {
+                    let done = Finish { epilogue, sums: acc, at, rows, cols, place, meets };
                     // SAFETY: 1. the tile has just been computed; 2. and 3. `check` compared the
                     // shapes of output, residual and vectors with that of the product.
-                    unsafe { finish(s, finish_args) };
+                    unsafe { finish(s, done) };
                 }
             }
         }
