@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use mixfold_simd::{Element, Isa, Kernel, Simd, V, Vector};
+use mixfold_simd::{Cache, Element, Isa, Kernel, Simd, V, Vector};
 
 use crate::epilogue::Broadcast;
 
@@ -176,6 +176,11 @@ pub(crate) fn second_half(share: usize, k: usize, line: usize) -> usize {
     if k / UNROLL * line < share { share.div_ceil(2) } else { 0 }
 }
 
+/// Cache lines of the next [`K_STEP`] values of `rows` rows to be fetched in [`UNROLL`] steps of k.
+const fn lines_ahead<T>(rows: usize) -> usize {
+    (rows * K_STEP * size_of::<T>()).div_ceil(LINE).div_ceil(K_STEP / UNROLL)
+}
+
 struct Tile<T, const R: usize, const N: usize>(TileArgs<T>);
 
 /// Steps of k between two turns of the inner loop.
@@ -201,6 +206,8 @@ impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
             }
         }
         for _ in 0..k / K_STEP {
+            // The next block of the left operand, or the first one of the next tile.
+            let mut ahead = a.wrapping_add(R * K_STEP);
             for _ in 0..K_STEP / UNROLL {
                 for u in 0..UNROLL {
                     // SAFETY: 1. and 2. of `tile`, at a step below k.
@@ -211,8 +218,12 @@ impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
                     a = a.add(UNROLL);
                     b = b.wrapping_add(UNROLL * b_stride);
                 }
+                for _ in 0..const { lines_ahead::<T>(R) } {
+                    s.prefetch(ahead, Cache::First);
+                    ahead = ahead.wrapping_add(LINE / size_of::<T>());
+                }
                 for next in &mut next {
-                    s.prefetch(*next);
+                    s.prefetch(*next, Cache::Second);
                     *next = next.wrapping_add(next_step);
                 }
             }

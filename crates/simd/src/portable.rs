@@ -5,7 +5,7 @@ use core::ops::{Add, Div, Mul, Sub};
 
 use wide::{f32x8, f64x4, u32x8, u64x4};
 
-use crate::vector::{Kernel, Simd, Vector, sealed};
+use crate::vector::{Cache, Kernel, Simd, Vector, sealed};
 
 /// The instruction set that the program was compiled for. Always available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +36,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, p: *const T) {
+    fn prefetch<T>(self, p: *const T, to: Cache) {
         #[cfg(target_arch = "x86_64")]
-        crate::x86::prefetch(p);
+        crate::x86::prefetch(p, to);
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = p;
+        let _ = (p, to);
     }
 }
 

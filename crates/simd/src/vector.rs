@@ -27,9 +27,18 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static + sealed::Sealed {
     /// disturb, for the price of a call.
     fn enter<K: Kernel>(self, kernel: K) -> K::Out;
 
-    /// Hints that the cache line at `p` will be read soon, into the second level cache. Any address
-    /// is allowed; does nothing where there is no such instruction.
-    fn prefetch<T>(self, p: *const T);
+    /// Hints that the cache line at `p` will be read soon, and brings it into a cache. Any address is
+    /// allowed; does nothing where there is no such instruction.
+    fn prefetch<T>(self, p: *const T, to: Cache);
+}
+
+/// Where memory is brought before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// The first level, for what is read next.
+    First,
+    /// The second level.
+    Second,
 }
 
 pub(crate) mod sealed {
