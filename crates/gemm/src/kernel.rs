@@ -184,7 +184,7 @@ const fn lines_ahead<T>(rows: usize) -> usize {
 struct Tile<T, const R: usize, const N: usize>(TileArgs<T>);
 
 /// Steps of k between two turns of the inner loop.
-const UNROLL: usize = 4;
+const UNROLL: usize = 2;
 /// Bytes of a cache line.
 pub(crate) const LINE: usize = 64;
 
