@@ -8,7 +8,7 @@
 For each model, number of threads and batch size (a cell), shows images per second of each engine, how much
 of the peak of multiply-adds mixfold reaches, and how many times as fast as the best of its peers it is.
 
-All engines get the same random weights and images. Each is a process of its own that loads the model, is
+All engines get the same random weights. Each is a process of its own that loads the model, is
 limited to the threads, and stands still while it is not on turn. Before a model is timed, the logits are
 compared with PyTorch's; if any differ by more than what `definitions.py` allows, the comparison ends. Then
 the engines take turns: in each round every one runs for a while, in random order, a moment untimed first.
