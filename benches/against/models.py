@@ -20,7 +20,7 @@ environment; on Linux they bring 4 GB for GPUs that are not used, unless PIP_EXT
 https://download.pytorch.org/whl/cpu, where pip finds PyTorch without it.
 
 Needs cargo, Python 3.11 or later on Linux or macOS, a C++ compiler (for torch.compile), and memory
-for the largest model: 13 GB for Mixer L/16, half of that with one number of threads. Exits with 1 if an
+for the largest model: about 15 GB for Mixer L/16, half of that with one number of threads. Exits with 1 if an
 engine fails.
 """
 
