@@ -97,10 +97,11 @@ def write(model: str, batches: list[int], folder: Path) -> None:
     chosen = definition(model)
     images = comparison.random_images(max(batches), chosen.image, SEED)
     modules = chosen.random()
-    logits, _, tolerance = comparison.exact_and_tanh(model, modules, images, timm_parity.TIMM_TOLERANCE)
+    # Two images tell the GELUs apart.
+    _, _, tolerance = comparison.exact_and_tanh(model, modules, images[:2], timm_parity.TIMM_TOLERANCE)
     save_file(modules.state_dict(), folder / "weights.safetensors")
     np.save(folder / "images.npy", images.numpy())
-    np.save(folder / "logits.npy", logits)
+    np.save(folder / "logits.npy", comparison.torch_logits(modules, images))
     for batch in batches:
         export(modules, images[:batch], folder / f"batch_{batch}.onnx")
     (folder / "model.json").write_text(json.dumps({"tolerance": tolerance}))

@@ -1,12 +1,16 @@
 """One engine with one model, in a process of its own that obeys `models.py`.
 
-    engines.py ENGINE MODEL FOLDER BATCH THREADS MIXFOLD
+    engines.py ENGINE MODEL FOLDER THREADS MIXFOLD
 
-Gets the model ready from the files of `definitions.py`, runs it once on their images and writes a line:
-`{"version": ..., "error": ...}`, where the error is max |logits - PyTorch's| / max |PyTorch's|. Then it
-waits. For each line it reads, a number of seconds, it runs the model once without timing it, then for so
-long with, and writes a line: `{"best": ..., "median": ..., "runs": ...}`, with the seconds of a run. Ends
-with its input.
+Reads orders, each a line of JSON, and answers with such a line:
+
+* `{"batch": ...}`: gets the model ready for batches of this size from the files of `definitions.py`, and
+  runs it once on their images. The answer is `{"version": ..., "error": ...}`, where the error is
+  max |logits - PyTorch's| / max |PyTorch's|.
+* `{"seconds": ...}`: runs the model once without timing it, then for so long with. The answer is
+  `{"best": ..., "median": ..., "runs": ...}`, with the seconds of a run.
+
+Ends with its input.
 """
 
 import json
@@ -78,7 +82,8 @@ class PyTorch(Peer):
         import torch
 
         torch.set_num_threads(job.threads)
-        torch.set_num_interop_threads(1)
+        if torch.get_num_interop_threads() != 1:
+            torch.set_num_interop_threads(1)
         self.version = f"PyTorch {torch.__version__}"
         self.torch = torch
         self.model = definitions.load(job.model, job.folder)
@@ -99,6 +104,8 @@ class Compiled(PyTorch):
         import torch._inductor.config as inductor
 
         inductor.freezing = True
+        # What has been compiled for another batch size goes.
+        self.torch._dynamo.reset()
         self.model = self.torch.compile(self.model, dynamic=False)
 
 
@@ -208,17 +215,20 @@ def main() -> int:
     # What libraries print must not come between the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def answer(content: dict[str, object]) -> None:
-        print(json.dumps(content), file=answers, flush=True)
-
-    name, model, folder, batch, threads, mixfold = sys.argv[1:]
-    job = Job(model, Path(folder), int(batch), int(threads), Path(mixfold))
-    engine = ENGINES[name](job)
-    expected = np.load(job.folder / "logits.npy")[: job.batch]
-    answer({"version": engine.version, "error": error_of(engine.logits(), expected)})
+    name, model, folder, threads, mixfold = sys.argv[1:]
+    folder, engine = Path(folder), None
     for line in sys.stdin:
-        answer(engine.turn(float(line)))
+        order = json.loads(line)
+        if "batch" in order:
+            # The memory of the one before is free before the next asks for some.
+            engine = None
+            job = Job(model, folder, order["batch"], int(threads), Path(mixfold))
+            engine = ENGINES[name](job)
+            expected = np.load(folder / "logits.npy")[: job.batch]
+            answer = {"version": engine.version, "error": error_of(engine.logits(), expected)}
+        else:
+            answer = engine.turn(order["seconds"])
+        print(json.dumps(answer), file=answers, flush=True)
     return 0
 
 

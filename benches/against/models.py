@@ -8,7 +8,7 @@
 For each model, number of threads and batch size (a cell), shows images per second of each engine, how much
 of the peak of multiply-adds mixfold reaches, and how many times as fast as the best of its peers it is.
 
-All engines get the same random weights and images. Each is a process of its own that loads the model, is
+All engines get the same random weights. Each is a process of its own that loads the model, is
 limited to the threads, and stands still while it is not on turn. Before a model is timed, the logits are
 compared with PyTorch's; if any differ by more than what `definitions.py` allows, the comparison ends. Then
 the engines take turns: in each round every one runs for a while, in random order, a moment untimed first.
@@ -16,11 +16,11 @@ mixfold is the program itself, by `mixfold compare`, started for each turn.
 
 Engines: pytorch; compiled (torch.compile, weights frozen); onnxruntime (all optimisations); openvino
 (latency, f32); mixfold. The first run installs the versions of `environment.py` from PyPI into a virtual
-environment; on Linux they bring 5 GB of CUDA that is not used, unless PIP_EXTRA_INDEX_URL is
+environment; on Linux they bring 4 GB for GPUs that are not used, unless PIP_EXTRA_INDEX_URL is
 https://download.pytorch.org/whl/cpu, where pip finds PyTorch without it.
 
 Needs cargo, Python 3.11 or later on Linux or macOS, a C++ compiler (for torch.compile), and memory
-for the largest model: 13 GB for Mixer L/16, half of that with one number of threads. Exits with 1 if an
+for the largest model: about 15 GB for Mixer L/16, half of that with one number of threads. Exits with 1 if an
 engine fails.
 """
 
@@ -31,12 +31,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import environment
 from report import TITLES, Measured, geometric_means, report
-from turns import Cell, EngineFailed, Programs, Worker, ready, take
+from turns import EngineFailed, Programs, Worker, get_ready, started, take
 
 HERE = Path(__file__).parent
 MODELS = [
@@ -50,7 +51,7 @@ MODELS = [
     "repmlpnet_b224",
 ]
 LEAST_ROUNDS = 3
-CELL_SECONDS = 8.0
+CELL_SECONDS = 7.0
 
 
 @dataclass
@@ -120,14 +121,14 @@ def write_files(model: str, batches: list[int], folder: Path, python: Path) -> f
     return json.loads((folder / "model.json").read_text())["tolerance"]
 
 
-def check(cell: Cell, workers: list[Worker], tolerance: float) -> dict[str, float]:
+def check(title: str, workers: list[Worker], tolerance: float) -> dict[str, float]:
     """The errors of all engines, if these are small enough."""
     errors = {worker.engine: worker.error for worker in workers}
     if all(error <= tolerance for error in errors.values()):
         return errors
     found = "\n".join(f"  {TITLES[engine]}: {error:.1e}" for engine, error in errors.items())
     more = f"logits differ from PyTorch's by more than {tolerance:.1e} of the largest"
-    raise EngineFailed(f"{cell.model}, batch {cell.batch}: {more}\n{found}")
+    raise EngineFailed(f"{title}: {more}\n{found}")
 
 
 def measure_model(
@@ -135,21 +136,23 @@ def measure_model(
 ) -> Iterator[Measured]:
     """The cells of a model, as they are measured."""
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mixfold-against-") as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mixfold-against-")))
         tolerance = write_files(model, args.batch, folder, programs.python)
+        workers = stack.enter_context(started(args.engines, model, folder, args.threads, programs))
         for batch in args.batch:
-            cells = [Cell(model, folder, batch, threads) for threads in args.threads]
-            with ready(args.engines, cells, programs, environment.processors()) as workers:
-                errors = {cell: check(cell, workers[cell], tolerance) for cell in cells}
-                clock.ready += time.monotonic() - start
-                for cell in cells:
-                    start = time.monotonic()
-                    versions.update((worker.engine, worker.version) for worker in workers[cell])
-                    rounds = take(workers[cell], args.turn, args.rounds, CELL_SECONDS, LEAST_ROUNDS)
-                    yield Measured(model, cell.threads, batch, tolerance, errors[cell], rounds)
-                    clock.turns += time.monotonic() - start
+            get_ready(workers, batch, environment.processors())
+            versions.update((worker.engine, worker.version) for worker in workers)
+            cells = {threads: [w for w in workers if w.threads == threads] for threads in args.threads}
+            title = f"{model}, batch {batch}"
+            errors = {threads: check(title, cell, tolerance) for threads, cell in cells.items()}
+            clock.ready += time.monotonic() - start
+            for threads, cell in cells.items():
                 start = time.monotonic()
+                rounds = take(cell, args.turn, args.rounds, CELL_SECONDS, LEAST_ROUNDS)
+                clock.turns += time.monotonic() - start
+                yield Measured(model, threads, batch, tolerance, errors[threads], rounds)
+            start = time.monotonic()
 
 
 def progress(cell: Measured, clock: Clock) -> None:

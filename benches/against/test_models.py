@@ -6,12 +6,11 @@
 
 import math
 import unittest
-from pathlib import Path
 from types import SimpleNamespace
 
 from models import check
 from report import Measured, geometric_mean, geometric_means, lost, markdown, report, row, speed, summary
-from turns import Cell, EngineFailed, take
+from turns import EngineFailed, take
 
 ERRORS = {"pytorch": 0.0, "openvino": 2e-6, "mixfold": 1e-6}
 
@@ -98,7 +97,7 @@ class Texts(unittest.TestCase):
 class Logits(unittest.TestCase):
     def checked(self, **errors: float) -> dict[str, float]:
         workers = [SimpleNamespace(engine=engine, error=error) for engine, error in errors.items()]
-        return check(Cell("model", Path(), 6, 1), workers, 1e-4)
+        return check("model", workers, 1e-4)
 
     def test_an_engine_that_differs_too_much_ends_the_comparison(self):
         self.assertEqual(self.checked(**ERRORS), ERRORS)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 ENGINES = Path(__file__).with_name("engines.py")
@@ -32,34 +33,24 @@ class Programs:
     """Folder in which `torch.compile` finds kernels again."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A model with its files, a batch size and a number of threads."""
-
-    model: str
-    folder: Path
-    batch: int
-    threads: int
-
-
 class Worker:
-    """The process of an engine. Stands still when this has been made, and between the turns."""
+    """The process of an engine for one model and number of threads; stands still after each answer."""
 
-    def __init__(self, engine: str, cell: Cell, programs: Programs) -> None:
-        self.engine = engine
-        self.log = cell.folder / f"{engine}_{cell.batch}_{cell.threads}.log"
-        arguments = [engine, cell.model, cell.folder, cell.batch, cell.threads, programs.mixfold]
-        threads = str(cell.threads)
+    def __init__(self, engine: str, model: str, folder: Path, threads: int, programs: Programs) -> None:
+        self.engine, self.threads = engine, threads
+        self.version, self.error = "", 0.0
+        self.log = folder / f"{engine}_{threads}.log"
+        arguments = [engine, model, str(folder), str(threads), str(programs.mixfold)]
         environment = os.environ | {
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
             "TORCHINDUCTOR_CACHE_DIR": str(programs.kernels),
         }
         with self.log.open("w") as log:
             # Of a group of its own in this session: should this process be killed, the system wakes those
             # that stand still and tells them to end.
             self.process = subprocess.Popen(
-                [str(programs.python), str(ENGINES), *map(str, arguments)],
+                [str(programs.python), str(ENGINES), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -67,22 +58,15 @@ class Worker:
                 env=environment,
                 process_group=0,
             )
-        try:
-            ready = self._answer()
-        except BaseException:
-            self.close()
-            raise
-        self.version: str = ready["version"]
-        self.error: float = ready["error"]
+
+    def get_ready(self, batch: int) -> None:
+        """Lets the engine prepare for batches of this size, and compare its logits with PyTorch's."""
+        answer = self._answer({"batch": batch})
+        self.version, self.error = answer["version"], answer["error"]
 
     def turn(self, seconds: float) -> dict[str, float]:
         """Lets the engine run for so long."""
-        os.killpg(self.process.pid, signal.SIGCONT)
-        try:
-            print(seconds, file=self.process.stdin, flush=True)
-        except BrokenPipeError:
-            raise EngineFailed(self._last_words()) from None
-        return self._answer()
+        return self._answer({"seconds": seconds})
 
     def close(self) -> None:
         """Ends the process."""
@@ -92,8 +76,13 @@ class Worker:
             pass
         self.process.wait()
 
-    def _answer(self) -> dict:
-        """Waits for the answer, then stops the process."""
+    def _answer(self, order: dict[str, float]) -> dict:
+        """Lets the process go on until it has answered."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+        try:
+            print(json.dumps(order), file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            raise EngineFailed(self._last_words()) from None
         line = self.process.stdout.readline()
         if not line:
             raise EngineFailed(self._last_words())
@@ -106,20 +95,24 @@ class Worker:
 
 
 @contextmanager
-def ready(
-    engines: list[str], cells: list[Cell], programs: Programs, jobs: int
-) -> Iterator[dict[Cell, list[Worker]]]:
-    """The engines of several cells, so many of which get ready at once; ends them afterwards."""
+def started(
+    engines: list[str], model: str, folder: Path, threads: list[int], programs: Programs
+) -> Iterator[list[Worker]]:
+    """The engines of a model for several numbers of threads; ends them afterwards."""
     with ExitStack() as stack:
+        workers = []
+        for engine, count in product(engines, threads):
+            workers.append(Worker(engine, model, folder, count, programs))
+            stack.callback(workers[-1].close)
+        yield workers
 
-        def start(engine: str, cell: Cell) -> Worker:
-            worker = Worker(engine, cell, programs)
-            stack.callback(worker.close)
-            return worker
 
-        with ThreadPoolExecutor(jobs) as pool:
-            starting = {cell: [pool.submit(start, engine, cell) for engine in engines] for cell in cells}
-        yield {cell: [future.result() for future in futures] for cell, futures in starting.items()}
+def get_ready(workers: list[Worker], batch: int, jobs: int) -> None:
+    """Prepares all for batches of this size, so many at once."""
+    # Compiling takes the longest and hence begins first.
+    order = sorted(workers, key=lambda worker: worker.engine != "compiled")
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda worker: worker.get_ready(batch), order))
 
 
 def take(workers: list[Worker], seconds: float, rounds: int | None, budget: float, least: int) -> list[Round]:
