@@ -66,10 +66,10 @@ pub(crate) fn memory_len<T: Element>(
         }
         false => 0,
     };
-    let sums = match k {
-        0..=K_DIRECT => 0,
-        ..=K_BLOCK => padded::<T>(panels_len(kernel, rows, kernel.cols)?),
-        _ => padded::<T>(panels_len(kernel, rows, cols)?),
+    let sums = if k <= K_DIRECT {
+        0
+    } else {
+        padded::<T>(panels_len(kernel, rows, if k <= K_BLOCK { kernel.cols } else { cols })?)
     };
     let len = lhs.checked_add(rhs).and_then(|len| len.checked_add(sums));
     len.ok_or(GemmError::Overflow { rows, cols })
@@ -189,7 +189,7 @@ impl<T: Scalar> Kernel for Block<'_, T> {
                         // It has been packed, and after the last panel comes the first one again.
                         let next = if next < panels { next } else { 0 };
                         let start = rhs_data.as_ptr().wrapping_add(next * (to - from) * width);
-                        Ahead { start, lines: group * (to - from), stride: width, across: 0 }
+                        Ahead { start, lines: group * (to - from), stride: width, across: None }
                     } else if next < panels {
                         Ahead::of(&rhs, (from, to), next * width, group * width)
                     } else if !is_last {
@@ -268,8 +268,8 @@ struct Ahead<T> {
     /// Lines of the source, and elements from one to the next.
     lines: usize,
     stride: usize,
-    /// Cache lines of a line that is fetched with many others; 0 where lines are long.
-    across: usize,
+    /// Cache lines of a line that is fetched with many others; None where lines are long.
+    across: Option<usize>,
 }
 
 impl<T: Scalar> Ahead<T> {
@@ -279,15 +279,15 @@ impl<T: Scalar> Ahead<T> {
         match rhs {
             Rhs::Packed(panels) => {
                 let start = panels.ptr(left / cols).wrapping_add(from * cols);
-                Ahead { start, lines: to - from, stride: cols, across: 0 }
+                Ahead { start, lines: to - from, stride: cols, across: None }
             }
             Rhs::View(view) => {
                 let start = view.ptr(from, left);
                 if view.col_stride() == 1 {
-                    let across = (cols * size_of::<T>()).div_ceil(LINE);
+                    let across = Some((cols * size_of::<T>()).div_ceil(LINE));
                     Ahead { start, lines: to - from, stride: view.row_stride(), across }
                 } else {
-                    Ahead { start, lines: cols, stride: view.col_stride(), across: 0 }
+                    Ahead { start, lines: cols, stride: view.col_stride(), across: None }
                 }
             }
         }
@@ -299,9 +299,9 @@ impl<T: Scalar> Ahead<T> {
     fn after(rhs: &Rhs<'_, T>, k: usize, panels: usize, width: usize, b: *const T) -> Self {
         match rhs {
             Rhs::Packed(rhs) => {
-                Ahead { start: rhs.next_ptr(panels), lines: k, stride: width, across: 0 }
+                Ahead { start: rhs.next_ptr(panels), lines: k, stride: width, across: None }
             }
-            Rhs::View(_) => Ahead { start: b, lines: 0, stride: 0, across: 1 },
+            Rhs::View(_) => Ahead { start: b, lines: 0, stride: 0, across: Some(1) },
         }
     }
 
@@ -310,16 +310,15 @@ impl<T: Scalar> Ahead<T> {
     #[inline(always)]
     fn share(&self, (i, tiles): (usize, usize), k: usize) -> ([*const T; 2], usize) {
         let cache_line = LINE / size_of::<T>();
-        if self.across == 0 {
+        let Some(across) = self.across else {
             let start = self.start.wrapping_add(i * self.lines / tiles * self.stride);
             let share = self.lines * self.stride / tiles;
-            ([start, start.wrapping_add(second_half(share, k, cache_line))], cache_line)
-        } else {
-            // A tile fetches one cache line each of adjacent lines.
-            let (part, parts) = (i / self.across, tiles.div_ceil(self.across));
-            let line = part * self.lines / parts;
-            let at = line * self.stride + i % self.across * cache_line;
-            ([self.start.wrapping_add(at); 2], self.stride)
-        }
+            return ([start, start.wrapping_add(second_half(share, k, cache_line))], cache_line);
+        };
+        // A tile fetches one cache line each of adjacent lines.
+        let (part, parts) = (i / across, tiles.div_ceil(across));
+        let line = part * self.lines / parts;
+        let at = line * self.stride + i % across * cache_line;
+        ([self.start.wrapping_add(at); 2], self.stride)
     }
 }
