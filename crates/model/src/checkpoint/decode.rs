@@ -7,7 +7,7 @@ use half::{bf16, f16};
 
 /// Bytes read and decoded at a time: small enough for the second-level cache, a multiple of every
 /// element size.
-pub(super) const CHUNK: usize = 256 * 1024;
+pub(super) const CHUNK: usize = 128 * 1024;
 
 /// The element types that can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

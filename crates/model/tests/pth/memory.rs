@@ -101,7 +101,7 @@ fn of_tensors() {
     };
     let few = View { shape: &[2], strides: &[(1 << 20) - 1], ..view };
     let repeated = View { shape: &[1 << 10, 1 << 10], strides: &[0, 1], ..view };
-    // Chunks of 64 KiB, the pickle, the table.
+    // A chunk of 128 KiB, the pickle, the table.
     const REST: usize = 256 << 10;
     for view in [view, few, repeated] {
         let bytes = file(&dict([("w", view.tensor())]), &[("0", &storage)]);
