@@ -4,62 +4,18 @@
 #![forbid(unsafe_code)]
 
 use core::error::Error;
-use core::fmt;
 use core::time::Duration;
 
 use criterion::Throughput;
-use mixfold_benches::{Group, Inputs, Peak, context, criterion, has_threads, id, isas};
+use mixfold_benches::layers::Attention;
+use mixfold_benches::{Group, Inputs, Peak, cases, context, criterion, has_threads, id, isas};
 use mixfold_gemm::Scratch;
-use mixfold_mix::{Axes, MixError, Positions, SelfAttention};
-
-/// An attention of one image.
-#[derive(Clone, Copy)]
-struct Shape {
-    heads: usize,
-    width: usize,
-    count: usize,
-    positions: Positions,
-}
-
-/// ViT-B/16 (and DeiT-B/16), DeiT-Ti/16, ViT-B/16 on 384×384, and DeiT-Ti/16 with the tokens as the
-/// features.
-const SHAPES: [Shape; 4] = [
-    Shape { heads: 12, width: 64, count: 197, positions: Positions::Axis },
-    Shape { heads: 3, width: 64, count: 197, positions: Positions::Axis },
-    Shape { heads: 12, width: 64, count: 577, positions: Positions::Axis },
-    Shape { heads: 1, width: 197, count: 192, positions: Positions::Inner },
-];
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shape { heads, width, count, positions } = self;
-        let along = match positions {
-            Positions::Axis => "axis",
-            Positions::Inner => "inner",
-        };
-        write!(f, "{count}x{width}-heads={heads}-{along}")
-    }
-}
-
-impl Shape {
-    fn axes(self) -> Axes {
-        let channels = self.heads * self.width;
-        match self.positions {
-            Positions::Axis => Axes { outer: 1, axis: self.count, inner: channels },
-            Positions::Inner => Axes { outer: 1, axis: channels, inner: self.count },
-        }
-    }
-
-    /// Floating point operations of its two products.
-    fn flops(self) -> u64 {
-        4 * (self.heads * self.width * self.count * self.count) as u64
-    }
-}
+use mixfold_mix::{MixError, SelfAttention};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = criterion(Duration::from_millis(250));
     let mut group = Group::new(&mut criterion, "attention/self");
-    for shape in SHAPES {
+    for shape in cases::ATTENTIONS {
         for threads in [1, 2].into_iter().filter(|&threads| has_threads(threads)) {
             bench(&mut group, shape, threads)?;
         }
@@ -69,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn bench(group: &mut Group, shape: Shape, threads: usize) -> Result<(), MixError> {
+fn bench(group: &mut Group, shape: Attention, threads: usize) -> Result<(), MixError> {
     let attention = SelfAttention::new(shape.heads, shape.heads * shape.width, shape.positions)?;
     let axes = shape.axes();
     for isa in isas() {

@@ -9,16 +9,12 @@ use core::hint::black_box;
 use core::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use mixfold_benches::{Inputs, criterion};
+use mixfold_benches::{Inputs, cases, criterion};
 use mixfold_fold::{BatchNorm, Branches, Conv, FoldError, Geometry, Kernel, LinearMut, conv_to_fc};
-
-/// Share-sets and side of the map of each stage: T224, then B256.
-const LAYERS: [[usize; 2]; 8] =
-    [[1, 56], [4, 28], [16, 14], [128, 7], [1, 64], [4, 32], [32, 16], [128, 8]];
 
 fn main() -> Result<(), FoldError> {
     let mut criterion = criterion(Duration::from_millis(300));
-    for [sets, side] in LAYERS {
+    for [sets, side] in cases::FOLDED {
         bench(&mut criterion, sets, side)?;
     }
     criterion.final_summary();

@@ -6,44 +6,16 @@
 use core::error::Error;
 use core::time::Duration;
 
-use criterion::BenchmarkId;
+use criterion::{BenchmarkId, Criterion};
+use mixfold_benches::cases::{self, Fused, Tail};
 use mixfold_benches::{
     Float, Group, Inputs, Peak, Product, context, criterion, fastest_isa, has_threads, id, isas,
 };
 use mixfold_gemm::{
-    Accum, Activate, Activation, Bias, Epilogue, GemmError, Lhs, MatMut, MatRef, PackedLhs,
-    PackedRhs, Rhs, Scratch, gemm,
+    Accum, Activate, Bias, Epilogue, GemmError, Lhs, MatMut, MatRef, PackedLhs, PackedRhs, Rhs,
+    Scratch, gemm,
 };
 use mixfold_mix::Side;
-
-/// What follows a product with packed weights and a bias.
-#[derive(Clone, Copy)]
-enum Tail<A> {
-    Activation(A),
-    Residual,
-}
-
-const GELU: Tail<Activation> = Tail::Activation(Activation::GeluErf);
-
-/// The products of B/16, and the largest of S/32, as `[m, n, k]`.
-const CHANNELS_UP: [usize; 3] = [196, 3072, 768];
-const CHANNELS_DOWN: [usize; 3] = [196, 768, 3072];
-const TOKENS_UP: [usize; 3] = [384, 768, 196];
-const TOKENS_DOWN: [usize; 3] = [196, 768, 384];
-const CHANNELS_UP_S32: [usize; 3] = [49, 2048, 512];
-
-const PLAIN: [(Side, [usize; 3]); 10] = [
-    (Side::Right, CHANNELS_UP),
-    (Side::Right, CHANNELS_DOWN),
-    (Side::Left, TOKENS_UP),
-    (Side::Left, TOKENS_DOWN),
-    (Side::Right, CHANNELS_UP_S32),
-    (Side::Left, [1024; 3]),
-    (Side::Left, [8; 3]),
-    (Side::Left, [16; 3]),
-    (Side::Left, [32; 3]),
-    (Side::Left, [64; 3]),
-];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = criterion(Duration::from_millis(250));
@@ -53,47 +25,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("peak of {isa}: {:.1} GFLOP/s in f32 on one thread", peak.gflops());
     }
 
-    let mut group = Group::new(&mut criterion, "gemm/right-gelu");
-    packed::<f32>(&mut group, Side::Right, GELU, CHANNELS_UP, 1)?;
-    packed::<f32>(&mut group, Side::Right, GELU, CHANNELS_UP, 2)?;
-    packed::<f32>(&mut group, Side::Right, GELU, CHANNELS_UP_S32, 1)?;
-    drop(group);
-
-    let mut group = Group::new(&mut criterion, "gemm/right-add");
-    packed::<f32>(&mut group, Side::Right, Tail::Residual, CHANNELS_DOWN, 1)?;
-    packed::<f64>(&mut group, Side::Right, Tail::Residual, CHANNELS_DOWN, 1)?;
-    drop(group);
-
-    let mut group = Group::new(&mut criterion, "gemm/left-gelu");
-    packed::<f32>(&mut group, Side::Left, GELU, TOKENS_UP, 1)?;
-    packed::<f32>(&mut group, Side::Left, GELU, TOKENS_UP, 2)?;
-    drop(group);
-
-    let mut group = Group::new(&mut criterion, "gemm/left-add");
-    packed::<f32>(&mut group, Side::Left, Tail::Residual, TOKENS_DOWN, 1)?;
-    packed::<f64>(&mut group, Side::Left, Tail::Residual, TOKENS_DOWN, 1)?;
-    drop(group);
-
+    for case in cases::FUSED_F32 {
+        packed(&mut criterion, case)?;
+    }
+    for case in cases::FUSED_F64 {
+        packed(&mut criterion, case)?;
+    }
     let mut group = Group::new(&mut criterion, "gemm/unpacked");
-    for (weights, shape) in PLAIN {
+    for (weights, shape) in cases::PLAIN_F32 {
         unpacked::<f32>(&mut group, weights, shape)?;
     }
-    unpacked::<f64>(&mut group, Side::Left, [1024; 3])?;
+    for (weights, shape) in cases::PLAIN_F64 {
+        unpacked::<f64>(&mut group, weights, shape)?;
+    }
     drop(group);
 
     criterion.final_summary();
     Ok(())
 }
 
-/// Weights packed before, and a bias along their outputs; `threads` at once, if the CPU has them.
-fn packed<T: Float>(
-    group: &mut Group,
-    side: Side,
-    tail: Tail<T::Activation>,
-    shape: [usize; 3],
-    threads: usize,
-) -> Result<(), GemmError> {
-    let ([m, n, k], product) = (shape, Product::<T>::new(shape, side));
+/// Weights packed before, and a bias along their outputs; on the threads of the case, if the CPU has
+/// them.
+fn packed<T: Float>(criterion: &mut Criterion, case: Fused<T>) -> Result<(), GemmError> {
+    let Fused { group, weights, tail, shape: [m, n, k], threads } = case;
+    let (mut group, product) =
+        (Group::new(criterion, group), Product::<T>::new([m, n, k], weights));
     let mut inputs = Inputs::default();
     let (bias, residual): (Vec<T>, Vec<T>) =
         (inputs.uniform(m.max(n), 1.0), inputs.uniform(m * n, 1.0));
@@ -102,7 +58,7 @@ fn packed<T: Float>(
         Tail::Activation(f) => (Accum::Replace, f),
         Tail::Residual => (Accum::Onto(residual), T::Activation::IDENTITY),
     };
-    let bias = match side {
+    let bias = match weights {
         Side::Left => Bias::PerRow(&bias[..m]),
         Side::Right => Bias::PerColumn(&bias[..n]),
     };
@@ -111,7 +67,7 @@ fn packed<T: Float>(
     for isa in isas().into_iter().filter(|_| has_threads(threads)) {
         let ctx = context(isa, threads);
         let (tiles, panels);
-        let (lhs, rhs) = match side {
+        let (lhs, rhs) = match weights {
             Side::Left => {
                 tiles = PackedLhs::pack(isa, product.lhs()?)?;
                 (Lhs::from(&tiles), Rhs::from(product.rhs()?))

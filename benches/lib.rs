@@ -1,5 +1,6 @@
-//! What the benchmarks share: settings, instruction sets and threads, ids and inputs
-//! ([`Product`]), and the report of the fraction of the peak ([`Group`]).
+//! What the benchmarks share: what they measure ([`cases`]) and the means to do so: settings, instruction
+//! sets and threads, ids and inputs ([`Product`], [`layers`]), and the report of the fraction of the peak
+//! ([`Group`]).
 //!
 //! Every benchmark is called `{group}/{kernel}/{what}`, as `gemm/left-gelu/avx512-f32-14x32/384x768x196`;
 //! one that runs on more than one thread ends with `/threads=2`.
@@ -7,6 +8,8 @@
 #![cfg_attr(not(feature = "peers"), forbid(unsafe_code))]
 #![cfg_attr(feature = "peers", deny(unsafe_code))]
 
+pub mod cases;
+pub mod layers;
 #[cfg(feature = "peers")]
 mod peers;
 mod product;
@@ -16,7 +19,7 @@ use core::fmt::Display;
 use core::time::Duration;
 
 use criterion::{BenchmarkId, Criterion};
-use mixfold_gemm::{Context, KernelId, Rayon, Scalar};
+use mixfold_gemm::{Context, KernelId, Scalar, Threads};
 use mixfold_simd::{Isa, env};
 
 pub use product::{Peer, Product};
@@ -56,7 +59,7 @@ pub fn context(isa: Isa, threads: usize) -> Context {
     let ctx = Context::with_isa(isa);
     match threads {
         1 => ctx.sequential(),
-        _ => ctx.with_pool(Rayon::with_threads(threads).expect("the system gives the threads")),
+        _ => ctx.with_pool(Threads::new(threads).expect("the system gives the threads")),
     }
 }
 

@@ -7,23 +7,15 @@ use core::error::Error;
 use core::time::Duration;
 
 use criterion::Throughput;
-use mixfold_benches::{Group, Inputs, Peak, context, criterion, fastest_isa, has_threads, id};
+use mixfold_benches::{
+    Group, Inputs, Peak, cases, context, criterion, fastest_isa, has_threads, id,
+};
 use mixfold_model::{Form, Loader};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = criterion(Duration::from_secs(2));
     let mut group = Group::new(&mut criterion, "model");
-    for (name, form, batch, threads) in [
-        ("mixer_s32_224", None, 1, 1),
-        ("mixer_s32_224", None, 8, 1),
-        ("mixer_s32_224", None, 8, 2),
-        ("mixer_b16_224", None, 1, 1),
-        ("mixer_b16_224", None, 1, 2),
-        ("repmlpnet_t224", Some(Form::Train), 1, 1),
-        ("repmlpnet_t224", Some(Form::Deploy), 1, 1),
-        ("repmlpnet_b256", Some(Form::Train), 1, 1),
-        ("repmlpnet_b256", Some(Form::Deploy), 1, 1),
-    ] {
+    for (name, form, batch, threads) in cases::MODELS {
         if has_threads(threads) {
             bench(&mut group, name, form, batch, threads)?;
         }

@@ -7,15 +7,15 @@ use core::hint::black_box;
 use core::time::Duration;
 
 use criterion::{Criterion, Throughput};
-use mixfold_benches::{Float, Inputs, context, criterion, id, isas};
+use mixfold_benches::{Float, Inputs, cases, context, criterion, id, isas};
 use mixfold_gemm::{GemmError, MatRef, PackedLhs, PackedRhs};
 use mixfold_mix::Side;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut criterion = criterion(Duration::from_millis(300));
-    // Channel mixing and token mixing of B/16: `[out, in]`.
-    pack::<f32>(&mut criterion, "pack/right", Side::Right, [3072, 768])?;
-    pack::<f32>(&mut criterion, "pack/left", Side::Left, [384, 196])?;
+    for (group, side, weight) in cases::PACKED {
+        pack::<f32>(&mut criterion, group, side, weight)?;
+    }
     criterion.final_summary();
     Ok(())
 }

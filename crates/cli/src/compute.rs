@@ -1,7 +1,7 @@
 //! What a command computes on.
 
 use clap::Args;
-use mixfold_gemm::{Context, Rayon};
+use mixfold_gemm::{Context, Threads};
 
 use crate::error::CliError;
 
@@ -17,15 +17,21 @@ impl Compute {
     /// As asked for by the arguments and the environment.
     pub(crate) fn context(&self) -> Result<Context, CliError> {
         let ctx = Context::from_env()?;
-        match self.threads {
-            None => Ok(ctx),
-            Some(1) => Ok(ctx.sequential()),
-            Some(threads) => match Rayon::with_threads(threads.into()) {
-                Ok(pool) => Ok(ctx.with_pool(pool)),
-                Err(source) => Err(CliError::Threads { threads, source: source.into() }),
-            },
+        let threads = self.threads.unwrap_or_else(processors);
+        if threads == 1 {
+            return Ok(ctx.sequential());
+        }
+        match Threads::new(threads.into()) {
+            Ok(pool) => Ok(ctx.with_pool(pool)),
+            Err(source) => Err(CliError::Threads { threads, source }),
         }
     }
+}
+
+/// Processors that this program may use.
+fn processors() -> u16 {
+    let processors = std::thread::available_parallelism().map_or(1, |processors| processors.get());
+    processors.min(1024) as u16
 }
 
 /// Parses how many images go through a model together.

@@ -1,6 +1,5 @@
 //! What can go wrong, how it is told, and which exit code it gives.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,7 +34,7 @@ pub(crate) enum CliError {
     #[error("{name}: {0}", name = env::ISA.name)]
     Isa(#[from] IsaError),
     #[error("--threads {threads}: {source}")]
-    Threads { threads: u16, source: Box<dyn Error> },
+    Threads { threads: u16, source: io::Error },
     #[error("{text}", text = model(.0))]
     Model(#[from] ModelError),
     /// An error about tensors whose own text does not name the file.

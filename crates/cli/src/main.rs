@@ -15,6 +15,7 @@ mod dump;
 mod error;
 mod idx;
 mod image_files;
+mod load;
 mod model_args;
 mod numbers;
 mod output;

@@ -59,6 +59,11 @@ impl ModelArgs {
         ModelArgs { model: Some(name.to_owned()), weights, gelu: None, form }
     }
 
+    /// The file of the weights, if there is one.
+    pub(crate) fn weights(&self) -> Option<&Path> {
+        self.weights.as_deref()
+    }
+
     /// Loads the model with its weights.
     pub(crate) fn load(&self, ctx: &Context) -> Result<Model, CliError> {
         self.load_or(ctx, |_, name| {

@@ -11,11 +11,27 @@ use crate::GemmError;
 /// Alignment in bytes: a cache line, and the widest vector.
 pub(crate) const ALIGN: usize = 64;
 
+/// Bytes of a huge page. Buffers of at least that size ask the system for such pages, which save most
+/// look-ups of addresses when weights are streamed.
+#[cfg(target_os = "linux")]
+const HUGE_PAGE: usize = 2 << 20;
+
 /// A vector of floats that starts at a cache line.
 #[derive(Debug)]
 pub struct Buffer<T> {
     data: NonNull<T>,
     len: usize,
+    memory: Memory,
+}
+
+/// What a [`Buffer`] lives in.
+#[derive(Debug)]
+enum Memory {
+    /// Nothing, if the buffer is empty, or a block of the global allocator.
+    Heap,
+    /// Pages of the buffer alone, which `data` alone reaches.
+    #[cfg(target_os = "linux")]
+    Pages(#[expect(dead_code, reason = "owns the memory")] memmap2::MmapMut),
 }
 
 // SAFETY: a Buffer owns its elements.
@@ -26,10 +42,10 @@ unsafe impl<T: Sync> Sync for Buffer<T> {}
 impl<T: Element> Buffer<T> {
     /// No elements.
     pub const fn empty() -> Self {
-        Buffer { data: NonNull::dangling(), len: 0 }
+        Buffer { data: NonNull::dangling(), len: 0, memory: Memory::Heap }
     }
 
-    /// `len` zeros.
+    /// `len` zeros. Where they fill huge pages and the system has such pages, they are asked for.
     ///
     /// # Errors
     /// [`GemmError::Overflow`] if so many do not fit the address space, [`GemmError::Memory`] if the
@@ -39,11 +55,28 @@ impl<T: Element> Buffer<T> {
             return Ok(Buffer::empty());
         }
         let layout = Self::layout(len).ok_or(GemmError::Overflow { rows: 1, cols: len })?;
+        let memory = || GemmError::Memory { bytes: layout.size() };
+        #[cfg(target_os = "linux")]
+        if layout.size() >= HUGE_PAGE {
+            return Self::pages(len, layout.size()).ok_or_else(memory);
+        }
         // SAFETY: the layout is not empty.
         let data = unsafe { alloc_zeroed(layout) };
         // All bits zero is the number 0 of every Element.
-        let data = NonNull::new(data.cast()).ok_or(GemmError::Memory { bytes: layout.size() })?;
-        Ok(Buffer { data, len })
+        let data = NonNull::new(data.cast()).ok_or_else(memory)?;
+        Ok(Buffer { data, len, memory: Memory::Heap })
+    }
+
+    /// `len` zeros of `bytes` bytes from the border of a huge page on.
+    #[cfg(target_os = "linux")]
+    fn pages(len: usize, bytes: usize) -> Option<Self> {
+        // Pages that nothing touches, as those before the border, take no memory.
+        let mut pages = memmap2::MmapMut::map_anon(bytes.checked_add(HUGE_PAGE)?).ok()?;
+        let skipped = pages.as_ptr().align_offset(HUGE_PAGE);
+        // A system without huge pages works as well, only slower.
+        let _ = pages.advise_range(memmap2::Advice::HugePage, skipped, bytes);
+        let data = NonNull::from(pages.get_mut(skipped..)?.get_mut(..bytes)?).cast();
+        Some(Buffer { data, len, memory: Memory::Pages(pages) })
     }
 
     /// Makes room for `len` elements; what was there is lost if there was none.
@@ -62,7 +95,7 @@ impl<T: Element> Buffer<T> {
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if self.len > 0 {
+        if self.len > 0 && matches!(self.memory, Memory::Heap) {
             let bytes = self.len * size_of::<T>();
             // SAFETY: the same size and alignment were valid in `zeroed`, which allocated `data`.
             unsafe {

@@ -3,8 +3,8 @@
 
 use core::ops::Range;
 
+use mixfold_simd::Element;
 use mixfold_simd::math::{GeluErf, GeluTanh, Identity, Relu, Sigmoid, Silu, Unary};
-use mixfold_simd::{Element, Simd, V, Vector};
 
 use crate::operand::same_shape;
 use crate::{GemmError, MatRef};
@@ -51,25 +51,6 @@ impl<T: Element> Broadcast<'_, T> {
             &Broadcast::Uniform(value) => Broadcast::Uniform(value),
             Broadcast::PerRow(values) => Broadcast::PerRow(&values[rows]),
             Broadcast::PerColumn(values) => Broadcast::PerColumn(&values[cols]),
-        }
-    }
-
-    /// What goes with the vector of `n` elements from (`row`, `col`) on.
-    #[inline(always)]
-    pub(crate) fn vector<S: Simd>(
-        &self,
-        s: S,
-        row: usize,
-        col: usize,
-        n: usize,
-    ) -> Option<V<T, S>> {
-        match self {
-            Broadcast::None => None,
-            &Broadcast::Uniform(value) => Some(V::<T, S>::splat(s, value)),
-            Broadcast::PerRow(values) => Some(V::<T, S>::splat(s, values[row])),
-            Broadcast::PerColumn(values) => {
-                Some(V::<T, S>::from_slice(s, &values[col..][..n.min(V::<T, S>::LANES)]))
-            }
         }
     }
 }
@@ -185,6 +166,14 @@ impl<T: Scalar> Epilogue<'_, T> {
         scale: Scale::None,
         last: T::Activation::IDENTITY,
     };
+
+    /// Whether nothing follows.
+    pub(crate) fn is_none(&self) -> bool {
+        let none = T::Activation::IDENTITY;
+        matches!((self.bias, self.scale), (Broadcast::None, Broadcast::None))
+            && self.activation == none
+            && self.last == none
+    }
 
     /// What follows a block of the rows and columns.
     pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>) -> Self {

@@ -5,7 +5,7 @@ use mixfold_simd::math::{Identity, Unary};
 use mixfold_simd::{Element, Kernel, Simd, V, Vector};
 
 use crate::epilogue::{Activate, Broadcast, Epilogue, Scalar, WithUnary};
-use crate::kernel::{MAX_COLS, MAX_ROWS, tile_cols};
+use crate::kernel::{Line, MAX_COLS, MAX_ROWS, Tail, tile_cols};
 
 /// Where the elements of a tile go.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,31 @@ impl<T> Meets<T> {
             Meets::Factor(_) => Meets::Factor(to),
         }
     }
+}
+
+/// What follows the sums of a tile of `cols` columns, if the micro-kernel can do that itself as it writes
+/// whole rows of `width` columns to `place`: no more than a bias and something added.
+#[inline(always)]
+pub(crate) fn tail<T: Scalar>(
+    epilogue: &Epilogue<'_, T>,
+    at: (usize, usize),
+    (cols, width): (usize, usize),
+    place: Place<T>,
+    meets: Meets<T>,
+) -> Option<Tail<T>> {
+    let none = T::Activation::IDENTITY;
+    let is_sum = epilogue.activation == none
+        && epilogue.last == none
+        && matches!(epilogue.scale, Broadcast::None);
+    if !is_sum || cols != width || place.col_stride != 1 {
+        return None;
+    }
+    let addend = match meets {
+        Meets::Nothing => None,
+        Meets::Addend(source) if source.col_stride == 1 => Some((source.data, source.row_stride)),
+        Meets::Addend(_) | Meets::Factor(_) => return None,
+    };
+    Some(Tail { bias: Line::of(epilogue.bias, at), addend })
 }
 
 /// A tile of sums with all that is to happen to it.
@@ -171,26 +196,6 @@ impl<T: Scalar, S: Simd> WithUnary<T> for Last<T, S> {
     #[inline(always)]
     fn run(self, last: impl Unary<T>) {
         self.0.enter(FinishTile { tile: self.1, first: Identity, last });
-    }
-}
-
-/// The part of a [`Broadcast`] that goes with a tile, from its first row or column on.
-#[derive(Clone, Copy)]
-enum Line<T> {
-    None,
-    Uniform(T),
-    PerRow(*const T),
-    PerColumn(*const T),
-}
-
-impl<T: Element> Line<T> {
-    fn of(broadcast: Broadcast<'_, T>, (row, col): (usize, usize)) -> Self {
-        match broadcast {
-            Broadcast::None => Line::None,
-            Broadcast::Uniform(value) => Line::Uniform(value),
-            Broadcast::PerRow(values) => Line::PerRow(values.as_ptr().wrapping_add(row)),
-            Broadcast::PerColumn(values) => Line::PerColumn(values.as_ptr().wrapping_add(col)),
-        }
     }
 }
 

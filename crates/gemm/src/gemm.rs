@@ -4,16 +4,15 @@ use core::ops::Range;
 
 use mixfold_simd::Element;
 
-use crate::buffer::{carve, padded};
+use crate::block::{Block, is_tall, memory_len};
 use crate::epilogue::{Accum, Epilogue, Scalar};
 use crate::kernel::KernelId;
 use crate::operand::{
-    PackedLhs, PackedRhs, Panels, PanelsMut, RowSplit, Tiles, TilesMut, padded_k, panels_len,
-    same_kernel, same_shape, tiles_len,
+    PackedLhs, PackedRhs, Panels, RowSplit, Tiles, panels_len, same_kernel, same_shape, tiles_len,
 };
-use crate::pool::{for_each, par_rows};
-use crate::product::{Out, multiply, sums_len};
-use crate::{Context, GemmError, MatMut, MatRef, Prologue, Scratch, ScratchLen};
+use crate::pool::for_each;
+use crate::product::{K_BLOCK, Out};
+use crate::{Context, GemmError, MatMut, MatRef, Scratch, ScratchLen};
 
 /// A left operand: a matrix of any strides, or a packed one.
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +56,21 @@ impl<'a, T: Element> From<&'a PackedRhs<T>> for Rhs<'a, T> {
     }
 }
 
-/// Rows of a block of the output, about.
+/// Rows of a block of the output, about, where threads share the work.
 const ROWS: usize = 196;
-/// Columns of a block of the output, about. A block of the left operand and the sums of a block of
-/// the output share the second level cache.
+/// Columns of a block of the output, about, where its sums or packed panels are kept or threads share
+/// the work.
 const COLS: usize = 768;
+/// Multiply-adds that are done before a second thread has awoken.
+const SMALL: usize = 1 << 18;
+
+/// Whether a product is one task in any case. The sizes of such a product do not overflow.
+fn is_small((m, n, k): (usize, usize, usize)) -> bool {
+    m.saturating_mul(n).saturating_mul(k) <= SMALL && m.max(n).max(k) <= SMALL
+}
 
 /// How a product is cut into tasks, and which memory it needs.
 struct Cut {
-    kernel: KernelId,
     split: RowSplit,
     /// Tiles of a task.
     tiles: usize,
@@ -73,36 +78,46 @@ struct Cut {
     cols: usize,
     /// Tasks below and beside each other.
     grid: (usize, usize),
-    lhs_len: usize,
-    rhs_len: usize,
     scratch: ScratchLen,
 }
 
 impl Cut {
-    /// For `lhs` and `rhs` false, the operand is packed already.
+    /// For `views` false, the operand is packed already.
     fn new<T: Element>(
-        ctx: &Context,
+        kernel: KernelId,
+        workers: usize,
         (m, n, k): (usize, usize, usize),
-        (lhs, rhs): (bool, bool),
+        views: (bool, bool),
     ) -> Result<Self, GemmError> {
-        let (kernel, workers) = (KernelId::of::<T>(ctx.isa()), ctx.workers());
+        // Operands that no memory could hold packed are refused, although only parts of them are.
+        if views.0 {
+            tiles_len(m, k)?;
+        }
+        if views.1 {
+            panels_len(kernel, k, n)?;
+        }
         let (split, panels) = (RowSplit::new(m, kernel), n.div_ceil(kernel.cols));
-        // A task for each worker at least: beside each other if there are columns enough.
-        let down = m.div_ceil(ROWS).max(1);
-        let across = n.div_ceil(COLS).max(workers.div_ceil(down)).min(panels).max(1);
-        let down = down.max(workers.div_ceil(across));
+        let rows = if workers > 1 { ROWS } else { m.max(1) };
+        let is_kept = k > K_BLOCK || is_tall::<T>(rows, k);
+        let cols = if is_kept || workers > 1 { COLS } else { n.max(1) };
+        let (mut down, mut across) = (m.div_ceil(rows).max(1), n.div_ceil(cols).max(1));
+        // A task for each worker at least, of nearly equal sides: then they copy the least.
+        while down.saturating_mul(across) < workers {
+            let (can_down, can_across) = (down < split.tiles, across < panels);
+            if can_across && (!can_down || n / across >= m / down) {
+                across += 1;
+            } else if can_down {
+                down += 1;
+            } else {
+                break;
+            }
+        }
         let tiles = split.tiles.div_ceil(down).max(1);
         let cols = panels.div_ceil(across).max(1) * kernel.cols;
         let grid = (split.tiles.div_ceil(tiles), n.div_ceil(cols));
-
-        let lhs_len = if lhs { padded::<T>(tiles_len(m, k)?) } else { 0 };
-        let rhs_len = if rhs { padded::<T>(panels_len(kernel, k, n)?) } else { 0 };
-        let shared =
-            lhs_len.checked_add(rhs_len).ok_or(GemmError::Overflow { rows: m, cols: n })?;
-        let each = sums_len(kernel, tiles * kernel.rows, k, cols)?;
-        let scratch =
-            ScratchLen { shared, each, workers: workers.min(grid.0.saturating_mul(grid.1)) };
-        Ok(Cut { kernel, split, tiles, cols, grid, lhs_len, rhs_len, scratch })
+        let each = memory_len::<T>(kernel, (tiles * kernel.rows, cols, k), views)?;
+        let workers = workers.min(grid.0.saturating_mul(grid.1));
+        Ok(Cut { split, tiles, cols, grid, scratch: ScratchLen { shared: 0, each, workers } })
     }
 
     /// The tiles of the tasks number `i` from the top.
@@ -123,7 +138,12 @@ impl<T: Element> Scratch<T> {
     /// # Errors
     /// [`GemmError::Overflow`] or [`GemmError::Memory`] if there is not so much memory.
     pub fn for_gemm(ctx: &Context, m: usize, n: usize, k: usize) -> Result<Self, GemmError> {
-        Scratch::with_len(Cut::new::<T>(ctx, (m, n, k), (true, true))?.scratch)
+        let (kernel, shape, views) = (KernelId::of::<T>(ctx.isa()), (m, n, k), (true, true));
+        if is_small(shape) {
+            let each = memory_len::<T>(kernel, shape, views)?;
+            return Scratch::with_len(ScratchLen { shared: 0, each, workers: 1 });
+        }
+        Scratch::with_len(Cut::new::<T>(kernel, ctx.workers(), shape, views)?.scratch)
     }
 }
 
@@ -139,7 +159,9 @@ impl<T: Element> Scratch<T> {
 ///   Numerical Algorithms*, chapter 3), as long as nothing overflows or underflows.
 /// * Same bits for any number of threads, packed or not, any strides, any position of a row or
 ///   column in its matrix, and on all fused instruction sets (not for payloads of NaN).
-/// * Memory: a view is packed into `scratch`, which grows to what the largest product needed.
+/// * Memory: parts of a view are packed into `scratch` just before they are used; it grows to what the
+///   largest product needed.
+/// * Threads: a product of few operations is done by the calling thread alone.
 ///
 /// # Errors
 /// If shapes do not agree or an operand was packed for another kernel; nothing has been written.
@@ -212,23 +234,18 @@ pub fn gemm<'a, T: Scalar>(
         return Ok(());
     }
 
-    let cut = Cut::new::<T>(
-        ctx,
-        (m, n, lhs_k),
-        (matches!(lhs, Lhs::View(_)), matches!(rhs, Rhs::View(_))),
-    )?;
-    let (mut shared, workers) = scratch.take(cut.scratch)?;
-    let lhs_data = carve(&mut shared, cut.lhs_len);
-    let rhs_data = carve(&mut shared, cut.rhs_len);
-    let lhs = match lhs {
-        Lhs::Packed(tiles) => tiles,
-        Lhs::View(view) => pack_lhs(ctx, &cut, lhs_data, view)?,
-    };
-    let rhs = match rhs {
-        Rhs::Packed(panels) => panels,
-        Rhs::View(view) => pack_rhs(ctx, &cut, rhs_data, view)?,
-    };
-    for_each(ctx.pool(), cut.grid.0 * cut.grid.1, workers, |sums, task| {
+    let shape = (m, n, lhs_k);
+    let views = (matches!(lhs, Lhs::View(_)), matches!(rhs, Rhs::View(_)));
+    if is_small(shape) {
+        let each = memory_len::<T>(kernel, shape, views)?;
+        let (_, workers) = scratch.take(ScratchLen { shared: 0, each, workers: 1 })?;
+        let (out, memory) = (Out::Matrix(out, accum), &mut workers[0][..each]);
+        isa.run(Block { lhs, rhs, shape, epilogue, out, memory });
+        return Ok(());
+    }
+    let cut = Cut::new::<T>(kernel, ctx.workers(), shape, views)?;
+    let (_, workers) = scratch.take(cut.scratch)?;
+    for_each(ctx.pool(), cut.grid.0 * cut.grid.1, workers, |memory, task| {
         let tiles = cut.tiles(task / cut.grid.1);
         let rows = cut.rows(&tiles);
         let left = task % cut.grid.1 * cut.cols;
@@ -237,63 +254,28 @@ pub fn gemm<'a, T: Scalar>(
         // blocks of two tasks are disjoint, each task runs once, and `out` is not used but here.
         let block = unsafe { out.block_unchecked(rows.start, left, rows.len(), cols.len()) };
         let part = || {
+            let lhs = match lhs {
+                Lhs::Packed(lhs) => Lhs::Packed(lhs.part_of_rows(&tiles)),
+                Lhs::View(lhs) => Lhs::View(lhs.rows_at(rows.start, rows.len())?),
+            };
+            let rhs = match rhs {
+                Rhs::Packed(rhs) => Rhs::Packed(rhs.columns(cols.start, cols.end)?),
+                Rhs::View(rhs) => Rhs::View(rhs.block(0, left, lhs_k, cols.len())?),
+            };
             let accum = accum.block(rows.clone(), cols.clone())?;
-            let epilogue = epilogue.block(rows, cols.clone());
-            let (lhs, rhs) = (lhs.part_of_rows(&tiles), rhs.columns(cols.start, cols.end)?);
-            multiply(isa, lhs, rhs, &epilogue, Out::Matrix(block, accum), sums)
+            let (shape, out) = ((rows.len(), cols.len(), lhs_k), Out::Matrix(block, accum));
+            let epilogue = &epilogue.block(rows, cols);
+            isa.run(Block {
+                lhs,
+                rhs,
+                shape,
+                epilogue,
+                out,
+                memory: &mut memory[..cut.scratch.each],
+            });
+            Ok::<_, GemmError>(())
         };
         part().expect("shapes and kernels have been compared");
     });
     Ok(())
-}
-
-fn pack_lhs<'a, T: Scalar>(
-    ctx: &Context,
-    cut: &Cut,
-    data: &'a mut [T],
-    view: MatRef<'_, T>,
-) -> Result<Tiles<'a, T>, GemmError> {
-    let (rows, k) = (view.rows(), view.cols());
-    let len = tiles_len(rows, k)?;
-    // In packed layout, tiles take up as many places as their rows would.
-    let target = MatMut::row_major(data, rows, padded_k(k))?;
-    let mut workers = vec![(); ctx.workers()];
-    for_each(ctx.pool(), cut.grid.0, &mut workers, |(), task| {
-        let tiles = cut.tiles(task);
-        let rows = cut.rows(&tiles);
-        // SAFETY: 1. by construction; 2. the rows of two tasks are disjoint, and `target` is not
-        // used but here.
-        let part = unsafe { target.block_unchecked(rows.start, 0, rows.len(), padded_k(k)) };
-        let part = || {
-            let data = part.into_slice().unwrap_or_default();
-            let mut target = TilesMut::split(data, cut.split.part(&tiles), k, cut.kernel)?;
-            target.pack(ctx.isa(), view.rows_at(rows.start, rows.len())?, &Prologue::NONE)
-        };
-        part().expect("rows of the view and of its packed form");
-    });
-    Tiles::new(&data[..len], cut.split, k, cut.kernel)
-}
-
-fn pack_rhs<'a, T: Scalar>(
-    ctx: &Context,
-    cut: &Cut,
-    data: &'a mut [T],
-    view: MatRef<'_, T>,
-) -> Result<Panels<'a, T>, GemmError> {
-    let (k, n) = (view.rows(), view.cols());
-    let len = panels_len(cut.kernel, k, n)?;
-    let panels = n.div_ceil(cut.kernel.cols);
-    let target = MatMut::row_major(&mut data[..len], panels, k * cut.kernel.cols)?;
-    let (mut workers, each) = (vec![(); ctx.workers()], cut.cols / cut.kernel.cols);
-    par_rows(ctx.pool(), target, each, &mut workers, |(), at, part| {
-        let left = at.row * cut.kernel.cols;
-        let cols = (part.rows() * cut.kernel.cols).min(n - left);
-        let part = || {
-            let mut target =
-                PanelsMut::new(ctx.isa(), part.into_slice().unwrap_or_default(), k, cols)?;
-            target.pack(ctx.isa(), view.block(0, left, k, cols)?, &Prologue::NONE)
-        };
-        part().expect("columns of the view and of its packed form");
-    })?;
-    Panels::new(&data[..len], k, n, cut.kernel)
 }

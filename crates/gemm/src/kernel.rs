@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use mixfold_simd::{Element, Isa, Kernel, Simd, V, Vector};
+use mixfold_simd::{Cache, Element, Isa, Kernel, Simd, V, Vector};
+
+use crate::epilogue::Broadcast;
 
 /// Values of k that stand next to each other in a packed left operand.
 pub(crate) const K_STEP: usize = 32;
@@ -54,15 +56,16 @@ impl KernelId {
             type Out = KernelId;
             #[inline(always)]
             fn run<S: Simd>(self, _: S) -> KernelId {
-                KernelId {
-                    isa: S::NAME,
-                    dtype: T::NAME,
-                    rows: tile_rows::<S>(),
-                    cols: tile_cols::<T, S>(),
-                }
+                KernelId::with::<T, S>()
             }
         }
         isa.run(Of(core::marker::PhantomData::<T>))
+    }
+
+    /// The kernel of the instruction set in use.
+    #[inline(always)]
+    pub(crate) fn with<T: Element, S: Simd>() -> KernelId {
+        KernelId { isa: S::NAME, dtype: T::NAME, rows: tile_rows::<S>(), cols: tile_cols::<T, S>() }
     }
 }
 
@@ -72,21 +75,64 @@ impl fmt::Display for KernelId {
     }
 }
 
-/// Arguments of a register tile: `acc += a · b`.
+/// The part of a [`Broadcast`] that goes with a tile, from its first row or column on.
+#[derive(Clone, Copy)]
+pub(crate) enum Line<T> {
+    None,
+    Uniform(T),
+    PerRow(*const T),
+    PerColumn(*const T),
+}
+
+impl<T: Element> Line<T> {
+    #[inline(always)]
+    pub(crate) fn of(broadcast: Broadcast<'_, T>, (row, col): (usize, usize)) -> Self {
+        match broadcast {
+            Broadcast::None => Line::None,
+            Broadcast::Uniform(value) => Line::Uniform(value),
+            Broadcast::PerRow(values) => Line::PerRow(values.as_ptr().wrapping_add(row)),
+            Broadcast::PerColumn(values) => Line::PerColumn(values.as_ptr().wrapping_add(col)),
+        }
+    }
+}
+
+/// What is added to the sums of a tile before they are written.
+#[derive(Clone, Copy)]
+pub(crate) struct Tail<T> {
+    /// Added first.
+    pub bias: Line<T>,
+    /// Added last: a tile, whose rows are so far apart.
+    pub addend: Option<(*const T, usize)>,
+}
+
+impl<T> Tail<T> {
+    /// Nothing.
+    pub(crate) const NONE: Self = Tail { bias: Line::None, addend: None };
+}
+
+/// Arguments of a register tile: `acc += a · b`, then what `tail` adds.
 #[derive(Clone, Copy)]
 pub(crate) struct TileArgs<T> {
     /// Steps of k.
     pub k: usize,
     /// `[k / K_STEP][rows][K_STEP]`; the last block may be read in part.
     pub a: *const T,
-    /// `[k][tile_cols]`
+    /// `[k][tile_cols]`, rows `b_stride` apart.
     pub b: *const T,
-    /// `[rows][tile_cols]`
+    pub b_stride: usize,
+    /// `[rows][tile_cols]`, rows `acc_stride` apart.
     pub acc: *mut T,
+    pub acc_stride: usize,
+    /// Whether only the first vector of each row of `b` and `acc` is used.
+    pub narrow: bool,
     /// Whether the sum starts at 0 instead of at `acc`.
     pub fresh: bool,
-    /// What will be read next, to be brought into the second level cache meanwhile.
-    pub next: *const T,
+    pub tail: Tail<T>,
+    /// What will be read next, to be brought into the second level cache meanwhile: two places, of which
+    /// a cache line each is fetched for every [`UNROLL`] steps of k. They may be the same.
+    pub next: [*const T; 2],
+    /// Elements from a line that is fetched to the next.
+    pub next_step: usize,
 }
 
 /// Computes a tile of `rows` rows, 1 ≤ `rows` ≤ `tile_rows`.
@@ -95,9 +141,12 @@ pub(crate) struct TileArgs<T> {
 ///
 /// # Safety
 /// 1. `args.a` is valid for reads of `rows` values at each step of k in the packed order.
-/// 2. `args.b` is valid for reads of `k · tile_cols` values.
-/// 3. `args.acc` is valid for writes, and unless `fresh` for reads, of `rows · tile_cols` values,
-///    which nothing else reaches meanwhile.
+/// 2. `args.b` is valid for reads of `tile_cols` values, or a vector if `narrow`, at each of `k` rows,
+///    `b_stride` apart.
+/// 3. `args.acc` is valid for writes, and unless `fresh` for reads, of as many values at each of
+///    `rows` rows, `acc_stride` apart, which nothing else reaches meanwhile.
+/// 4. The vectors of `args.tail` reach beyond the tile's rows and columns, and its addend is valid for
+///    reads of as many values as `args.acc`.
 #[inline(always)]
 pub(crate) unsafe fn tile<T: Element, S: Simd>(s: S, rows: usize, args: TileArgs<T>) {
     macro_rules! by_rows {
@@ -110,47 +159,73 @@ pub(crate) unsafe fn tile<T: Element, S: Simd>(s: S, rows: usize, args: TileArgs
             }
         };
     }
-    if const { vectors_across::<S>() == 2 } {
+    if const { vectors_across::<S>() == 2 } && args.narrow {
+        by_rows!(1: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    } else if const { vectors_across::<S>() == 2 } {
         by_rows!(2: 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     } else {
         by_rows!(1: 1 2 3 4);
     }
 }
 
+/// How far behind its start a tile's `share` of what is fetched is begun a second time, so that all of it
+/// is fetched in `k` steps, a line in each of two places for every [`UNROLL`] of them; 0 if one place is
+/// enough.
+#[inline(always)]
+pub(crate) fn second_half(share: usize, k: usize, line: usize) -> usize {
+    if k / UNROLL * line < share { share.div_ceil(2) } else { 0 }
+}
+
+/// Cache lines of the next [`K_STEP`] values of `rows` rows to be fetched in [`UNROLL`] steps of k.
+const fn lines_ahead<T>(rows: usize) -> usize {
+    (rows * K_STEP * size_of::<T>()).div_ceil(LINE).div_ceil(K_STEP / UNROLL)
+}
+
 struct Tile<T, const R: usize, const N: usize>(TileArgs<T>);
 
 /// Steps of k between two turns of the inner loop.
-const UNROLL: usize = 4;
+const UNROLL: usize = 2;
+/// Bytes of a cache line.
+pub(crate) const LINE: usize = 64;
 
 impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let TileArgs { k, mut a, mut b, acc, fresh, mut next } = self.0;
+        let TileArgs { k, mut a, mut b, b_stride, acc, acc_stride, fresh, .. } = self.0;
+        let TileArgs { tail, mut next, next_step, .. } = self.0;
         let lanes = V::<T, S>::LANES;
         let mut sum = [[V::<T, S>::splat(s, T::default()); N]; R];
         if !fresh {
             for (i, row) in sum.iter_mut().enumerate() {
                 for (j, sum) in row.iter_mut().enumerate() {
                     // SAFETY: 3. of `tile`.
-                    *sum = unsafe { V::<T, S>::load(s, acc.add((i * N + j) * lanes)) };
+                    *sum = unsafe { V::<T, S>::load(s, acc.add(i * acc_stride + j * lanes)) };
                 }
             }
         }
         for _ in 0..k / K_STEP {
+            // The next block of the left operand, or the first one of the next tile.
+            let mut ahead = a.wrapping_add(R * K_STEP);
             for _ in 0..K_STEP / UNROLL {
                 for u in 0..UNROLL {
                     // SAFETY: 1. and 2. of `tile`, at a step below k.
-                    unsafe { step(s, &mut sum, a.add(u), b.add(u * N * lanes)) };
+                    unsafe { step(s, &mut sum, a.add(u), b.add(u * b_stride)) };
                 }
                 // SAFETY: the ends of what 1. and 2. of `tile` make readable.
                 unsafe {
                     a = a.add(UNROLL);
-                    b = b.add(UNROLL * N * lanes);
+                    b = b.wrapping_add(UNROLL * b_stride);
                 }
-                s.prefetch(next);
-                next = next.wrapping_add(64 / size_of::<T>());
+                for _ in 0..const { lines_ahead::<T>(R) } {
+                    s.prefetch(ahead, Cache::First);
+                    ahead = ahead.wrapping_add(LINE / size_of::<T>());
+                }
+                for next in &mut next {
+                    s.prefetch(*next, Cache::Second);
+                    *next = next.wrapping_add(next_step);
+                }
             }
             a = a.wrapping_add((R - 1) * K_STEP);
         }
@@ -159,14 +234,50 @@ impl<T: Element, const R: usize, const N: usize> Kernel for Tile<T, R, N> {
             unsafe {
                 step(s, &mut sum, a, b);
                 a = a.add(1);
-                b = b.add(N * lanes);
+                b = b.wrapping_add(b_stride);
+            }
+        }
+        match tail.bias {
+            Line::None => {}
+            Line::Uniform(bias) => {
+                for row in &mut sum {
+                    for sum in row {
+                        *sum = *sum + V::<T, S>::splat(s, bias);
+                    }
+                }
+            }
+            Line::PerRow(bias) => {
+                for (i, row) in sum.iter_mut().enumerate() {
+                    // SAFETY: 4. of `tile`.
+                    let bias = V::<T, S>::splat(s, unsafe { *bias.add(i) });
+                    for sum in row {
+                        *sum = *sum + bias;
+                    }
+                }
+            }
+            Line::PerColumn(bias) => {
+                for row in &mut sum {
+                    for (j, sum) in row.iter_mut().enumerate() {
+                        // SAFETY: 4. of `tile`.
+                        *sum = *sum + unsafe { V::<T, S>::load(s, bias.add(j * lanes)) };
+                    }
+                }
+            }
+        }
+        if let Some((addend, stride)) = tail.addend {
+            for (i, row) in sum.iter_mut().enumerate() {
+                for (j, sum) in row.iter_mut().enumerate() {
+                    let place = addend.wrapping_add(i * stride + j * lanes);
+                    // SAFETY: 4. of `tile`.
+                    *sum = *sum + unsafe { V::<T, S>::load(s, place) };
+                }
             }
         }
         // By reference: an array moved into an iterator goes through memory.
         for (i, row) in sum.iter().enumerate() {
             for (j, sum) in row.iter().enumerate() {
                 // SAFETY: 3. of `tile`.
-                unsafe { sum.store(acc.add((i * N + j) * lanes)) };
+                unsafe { sum.store(acc.add(i * acc_stride + j * lanes)) };
             }
         }
     }

@@ -18,6 +18,7 @@
 //! * **left, right**: weights stand on the right (`X·W`) to mix the last axis of a tensor, and on
 //!   the left (`W·X`) to mix another one. Neither needs the tensor transposed.
 
+mod block;
 mod buffer;
 mod context;
 mod epilogue;
@@ -29,6 +30,8 @@ mod operand;
 mod pack;
 mod pool;
 mod product;
+mod prologue;
+mod threads;
 mod view;
 
 pub use buffer::{Buffer, Scratch, ScratchLen, carve, padded};
@@ -40,11 +43,12 @@ pub use error::GemmError;
 pub use gemm::{Lhs, Rhs, gemm};
 pub use kernel::KernelId;
 pub use operand::{
-    PackedLhs, PackedRhs, Panels, PanelsMut, Tiles, TilesMut, panels_len, tiles_len,
+    PackedLhs, PackedRhs, Packer, Panels, PanelsMut, Tiles, TilesMut, panels_len, tiles_len,
 };
-pub use pack::Prologue;
 #[cfg(feature = "rayon")]
 pub use pool::Rayon;
 pub use pool::{Block, Pool, Sequential, for_each, par_blocks, par_columns, par_rows};
 pub use product::{Out, PartialSums, multiply, sums_len};
+pub use prologue::Prologue;
+pub use threads::Threads;
 pub use view::{MatMut, MatRef};

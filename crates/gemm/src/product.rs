@@ -5,8 +5,10 @@ use core::ops::Range;
 use mixfold_simd::{Isa, Kernel, Simd};
 
 use crate::epilogue::{Accum, Epilogue, Scalar};
-use crate::finish::{Finish, Meets, Place, Source, finish};
-use crate::kernel::{K_STEP, KernelId, MAX_COLS, MAX_ROWS, TileArgs, tile, tile_cols};
+use crate::finish::{Finish, Meets, Place, Source, finish, tail};
+use crate::kernel::{
+    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, Tail, TileArgs, second_half, tile, tile_cols,
+};
 use crate::operand::{
     Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,
 };
@@ -57,7 +59,13 @@ impl<T: Scalar> Out<'_, T> {
 
     /// Where the tile `i` of rows, from `row` on, and panel `j` go, and what they meet.
     #[inline(always)]
-    fn place(&mut self, i: usize, row: usize, j: usize, col: usize) -> (Place<T>, Meets<T>) {
+    pub(crate) fn place(
+        &mut self,
+        i: usize,
+        row: usize,
+        j: usize,
+        col: usize,
+    ) -> (Place<T>, Meets<T>) {
         let (place, accum) = match self {
             Out::Matrix(out, accum) => {
                 let (row_stride, col_stride) = out.strides();
@@ -248,35 +256,54 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
         let (k, split) = (lhs.k(), lhs.split());
         let mut local = Aligned([T::default(); MAX_ROWS * MAX_COLS]);
         let panels: Range<usize> = 0..rhs.cols().div_ceil(width);
-        // The next panel is fetched while this one is used, by each tile its share.
+        // The next panel is fetched while this one is used, by each tile its share; where there are few
+        // tiles, in two halves at once.
         let share = (k * width).div_ceil(split.tiles.max(1));
+        let half = second_half(share, k, LINE / size_of::<T>());
         for j in panels.clone() {
             let b = rhs.ptr(j);
             let next = rhs.next_ptr(j + 1);
             for i in 0..split.tiles {
                 let (row, rows) = split.tile(i);
-                let (acc, fresh) = match &mut sums {
+                let (mut acc, fresh) = match &mut sums {
                     Sums::Local => (local.0.as_mut_ptr(), true),
                     Sums::Kept { sums, fresh } => (sums.place(row, j), *fresh),
                 };
+                let (mut acc_stride, mut added) = (width, Tail::NONE);
+                let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
+                let mut rest = None;
+                if let Some((epilogue, out)) = &mut then {
+                    let (place, meets) = out.place(i, row, j, at.1);
+                    match tail(epilogue, at, (cols, width), place, meets) {
+                        Some(tail) => {
+                            (acc, acc_stride, added) = (place.data, place.row_stride, tail)
+                        }
+                        None => rest = Some((epilogue, place, meets)),
+                    }
+                }
+                let next = next.wrapping_add(share * i);
                 let args = TileArgs {
                     k,
                     a: lhs.ptr(i),
                     b,
+                    b_stride: width,
                     acc,
+                    acc_stride,
+                    narrow: false,
                     fresh,
-                    next: next.wrapping_add(share * i),
+                    tail: added,
+                    next: [next, next.wrapping_add(half)],
+                    next_step: LINE / size_of::<T>(),
                 };
                 // SAFETY: 1. tile i of the left operand has `rows` rows and k steps; 2. so has panel
-                // j of the right one; 3. `acc` has room for a tile, and was written if not fresh.
+                // j of the right one; 3. `acc` has room for a tile, and was written if not fresh; 4. as
+                // for `finish`, below.
                 unsafe { tile(s, rows, args) };
-                if let Some((epilogue, out)) = &mut then {
-                    let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
-                    let (place, meets) = out.place(i, row, j, at.1);
-                    let finish_args = Finish { epilogue, sums: acc, at, rows, cols, place, meets };
+                if let Some((epilogue, place, meets)) = rest {
+                    let done = Finish { epilogue, sums: acc, at, rows, cols, place, meets };
                     // SAFETY: 1. the tile has just been computed; 2. and 3. `check` compared the
                     // shapes of output, residual and vectors with that of the product.
-                    unsafe { finish(s, finish_args) };
+                    unsafe { finish(s, done) };
                 }
             }
         }

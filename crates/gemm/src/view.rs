@@ -162,6 +162,13 @@ impl<'a, T: Element> MatRef<'a, T> {
         })
     }
 
+    /// The `rows` × `cols` elements from (`row`, `col`) on, which are known to be inside.
+    #[inline(always)]
+    pub(crate) fn part(self, (row, col): (usize, usize), (rows, cols): (usize, usize)) -> Self {
+        debug_assert!(row + rows <= self.rows && col + cols <= self.cols);
+        MatRef { data: self.ptr(row, col), rows, cols, ..self }
+    }
+
     /// Where element (i, j) is; readable for `i < rows`, `j < cols`.
     #[inline(always)]
     pub(crate) fn ptr(self, i: usize, j: usize) -> *const T {

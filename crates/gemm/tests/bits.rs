@@ -10,8 +10,7 @@ use mixfold_gemm::{
     Accum, Activation, Bias, Context, Epilogue, KernelId, Out, PackedLhs, PackedRhs, PartialSums,
     multiply, panels_len, sums_len,
 };
-#[cfg(feature = "rayon")]
-use mixfold_gemm::{Pool, Rayon};
+use mixfold_gemm::{Pool, Threads};
 use mixfold_simd::env::isas_under_test;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -20,21 +19,28 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// Threads that all cases share.
-#[cfg(feature = "rayon")]
+/// Threads that all cases share: of `rayon` if there is, or our own.
 #[derive(Clone, Copy, Debug)]
-struct Threads(usize);
+struct Shared {
+    threads: usize,
+    own: bool,
+}
 
-#[cfg(feature = "rayon")]
-impl Threads {
-    fn pool(self) -> &'static Rayon {
-        static POOLS: [std::sync::OnceLock<Rayon>; 6] = [const { std::sync::OnceLock::new() }; 6];
-        POOLS[self.0].get_or_init(|| Rayon::with_threads(self.0).unwrap())
+impl Shared {
+    fn pool(self) -> &'static dyn Pool {
+        static POOLS: [std::sync::OnceLock<Box<dyn Pool>>; 12] =
+            [const { std::sync::OnceLock::new() }; 12];
+        let Shared { threads, own } = self;
+        let pool = POOLS[2 * threads + usize::from(own)].get_or_init(|| match own {
+            #[cfg(feature = "rayon")]
+            false => Box::new(mixfold_gemm::Rayon::with_threads(threads).unwrap()),
+            _ => Box::new(Threads::new(threads).unwrap()),
+        });
+        &**pool
     }
 }
 
-#[cfg(feature = "rayon")]
-impl Pool for Threads {
+impl Pool for Shared {
     fn workers(&self) -> usize {
         self.pool().workers()
     }
@@ -43,7 +49,6 @@ impl Pool for Threads {
     }
 }
 
-#[cfg(feature = "rayon")]
 proptest! {
     #![proptest_config(config(16))]
 
@@ -77,8 +82,8 @@ proptest! {
         for isa in isas_under_test() {
             let ctx = Context::with_isa(isa).sequential();
             let alone = compute(&ctx, (false, false));
-            for threads in [1, 2, 3, 5] {
-                let ctx = ctx.clone().with_pool(Threads(threads));
+            for (threads, own) in [(1, true), (2, false), (2, true), (3, false), (5, true)] {
+                let ctx = ctx.clone().with_pool(Shared { threads, own });
                 for packed in common::PACKINGS {
                     let together = compute(&ctx, packed);
                     prop_assert!(same_bits(&alone, &together), "{isa}, {threads}, {packed:?}");

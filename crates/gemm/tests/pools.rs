@@ -5,11 +5,12 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use common::{CANARY, Layout, Matrix, PACKINGS, plain, same_bits};
 use mixfold_gemm::{
-    Accum, Block, Context, Epilogue, MatMut, Pool, Sequential, for_each, par_blocks, par_columns,
-    par_rows,
+    Accum, Block, Context, Epilogue, MatMut, PackedLhs, PackedRhs, Pool, Scratch, Sequential,
+    Threads, for_each, gemm, par_blocks, par_columns, par_rows,
 };
 use mixfold_simd::Isa;
 use proptest::prelude::*;
@@ -121,6 +122,37 @@ fn strange_pools_compute_the_same_product() {
     }
 }
 
+/// Operands that are packed in parts, of which the last ones are smaller.
+#[test]
+fn strange_pools_pack_the_same_operands() {
+    let (m, n, k) = (211, 333, 1001);
+    let (isa, ctx) = (Isa::best(), Context::new().sequential());
+    for layout in [Layout::RowMajor, Layout::ColumnMajor] {
+        let a = Matrix::<f32>::new(layout, m, k, 1);
+        let b = Matrix::<f32>::new(layout, k, n, 2);
+        let expected = plain(isa, a.view(), b.view());
+        for pool in Strange::ALL {
+            let threads = ctx.clone().with_pool(pool);
+            let whole = (PackedLhs::pack(&threads, a.view()), PackedRhs::pack(&threads, b.view()));
+            let halves = [a.view().rows_at(0, 100), a.view().rows_at(100, m - 100)];
+            let halves = halves.map(Result::unwrap);
+            let halves = PackedLhs::pack_all(&threads, &halves).unwrap();
+            let (whole, right) = (whole.0.unwrap(), whole.1.unwrap());
+            let multiply = |left: &PackedLhs<f32>| {
+                let mut out = vec![0.0; left.rows() * n];
+                let place = MatMut::row_major(&mut out, left.rows(), n).unwrap();
+                let none = &Epilogue::NONE;
+                let scratch = &mut Scratch::new();
+                gemm(place, Accum::Replace, left, &right, none, &ctx, scratch).unwrap();
+                out
+            };
+            let of_halves: Vec<_> = halves.iter().flat_map(multiply).collect();
+            assert!(same_bits(&multiply(&whole), &expected.data), "{pool:?}, {layout:?}");
+            assert!(same_bits(&of_halves, &expected.data), "{pool:?}, {layout:?}");
+        }
+    }
+}
+
 #[test]
 fn panics_of_a_pool_reach_the_caller() {
     let a = Matrix::<f32>::new(Layout::RowMajor, 400, 20, 1);
@@ -142,6 +174,7 @@ fn panics_of_a_task_reach_the_caller() {
         Box::new(Hiding),
         #[cfg(feature = "rayon")]
         Box::new(mixfold_gemm::Rayon::with_threads(2).unwrap()),
+        Box::new(Threads::new(3).unwrap()),
     ];
     for pool in pools {
         for bad in [0, 5, 9] {
@@ -217,13 +250,43 @@ proptest! {
     }
 }
 
+/// The threads are awake, asleep or about to fall asleep, and several callers want them at once.
+#[test]
+fn threads_of_our_own_do_all_tasks_of_each_call() {
+    let pool = Threads::new(3).unwrap();
+    assert_eq!(pool.workers(), 3);
+    std::thread::scope(|scope| {
+        for caller in 0..3 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for call in 0..300 {
+                    let mut sums = [0; 3];
+                    for_each(pool, 20, &mut sums, |sum, i| *sum += i);
+                    assert_eq!(sums.iter().sum::<usize>(), 190);
+                    std::thread::sleep(Duration::from_micros(call % 7 * 70 * caller));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn threads_of_our_own_go_on_after_a_panic() {
+    let pool = Threads::new(2).unwrap();
+    for call in 0..50 {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            for_each(&pool, 8, &mut [(); 2], |(), i| assert!(i != 3 || call % 2 == 0, "task {i}"));
+        }));
+        assert_eq!(result.is_ok(), call % 2 == 0);
+    }
+}
+
 /// Products inside of tasks, inside of the tasks of a caller's own threads.
 #[cfg(feature = "rayon")]
 #[test]
 fn nested_use_of_threads_ends() {
     use mixfold_gemm::Rayon;
     use rayon::prelude::*;
-    use std::time::Duration;
 
     fn products(ctx: &Context) {
         let a = Matrix::<f32>::new(Layout::RowMajor, 230, 40, 1);
@@ -247,7 +310,8 @@ fn nested_use_of_threads_ends() {
     std::thread::spawn(move || {
         let callers = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let own = Context::new().with_pool(Rayon::with_threads(2).unwrap());
-        for ctx in [Context::new(), own] {
+        let awake = Context::new().with_pool(Threads::new(2).unwrap());
+        for ctx in [Context::new(), own, awake] {
             products(&ctx);
             callers.install(|| (0..6).into_par_iter().for_each(|_| products(&ctx)));
         }

@@ -6,8 +6,7 @@ mod pixels;
 mod stencil;
 mod window;
 
-use mixfold_gemm::{Activation, MatRef};
-use mixfold_simd::Isa;
+use mixfold_gemm::{Activation, MatRef, Packer};
 
 use crate::MixError;
 use crate::taps::{Taps, positive};
@@ -154,13 +153,14 @@ impl<'a> Conv2d<'a> {
         Conv2d { of_sum: Some(of_sum), ..self }
     }
 
-    /// Packs the weights for one instruction set.
+    /// Packs the weights for one instruction set, on its threads if `packer` is a
+    /// [`Context`](mixfold_gemm::Context).
     ///
     /// # Errors
     /// If there is not so much memory, or not as many channels can be counted.
-    pub fn pack(self, isa: Isa) -> Result<Conv2dOp, MixError> {
+    pub fn pack<'p>(self, packer: impl Into<Packer<'p>>) -> Result<Conv2dOp, MixError> {
         let stencil = Stencil::new(self.rows, self.cols)?;
         let activations = (self.activation, self.of_sum);
-        Conv2dOp::new(isa, self.weight, self.groups, stencil, self.bias, activations)
+        Conv2dOp::new(packer.into(), self.weight, self.groups, stencil, self.bias, activations)
     }
 }

@@ -1,7 +1,6 @@
 //! Operators along an axis, described with borrowed weights.
 
-use mixfold_gemm::{Activation, MatRef};
-use mixfold_simd::Isa;
+use mixfold_gemm::{Activation, MatRef, Packer};
 
 use crate::layers::{Layers, Rows};
 use crate::norm::Along;
@@ -143,20 +142,22 @@ impl<'a> AxisLinear<'a> {
         self
     }
 
-    /// Packs the weights for one instruction set and side.
+    /// Packs the weights for one instruction set and side, on its threads if `packer` is a
+    /// [`Context`](mixfold_gemm::Context).
     ///
     /// # Errors
     /// If a residual connection joins lengths that differ, or a norm or scale goes along an inner axis
     /// that the side does not have.
-    pub fn pack(self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
+    pub fn pack<'p>(self, packer: impl Into<Packer<'p>>, side: Side) -> Result<AxisOp, MixError> {
+        let packer = packer.into();
         let AxisLinear { weight, groups, bias, around } = self;
         let (axis, out) = (weight.cols(), weight.rows() / groups);
         around.check(axis, out, side)?;
         let weights = match side {
-            Side::Left => Weights::Left(Layers::linear(isa, weight, groups)?),
-            Side::Right => Weights::Right(Layers::linear(isa, weight, groups)?),
+            Side::Left => Weights::Left(Layers::linear(packer, weight, groups)?),
+            Side::Right => Weights::Right(Layers::linear(packer, weight, groups)?),
         };
-        Ok(AxisOp::new(isa, (groups, axis, out), weights, bias, around))
+        Ok(AxisOp::new(packer.isa(), (groups, axis, out), weights, bias, around))
     }
 }
 
@@ -270,12 +271,14 @@ impl<'a> AxisMlp<'a> {
         self
     }
 
-    /// Packs the weights for one instruction set and side.
+    /// Packs the weights for one instruction set and side, on its threads if `packer` is a
+    /// [`Context`](mixfold_gemm::Context).
     ///
     /// # Errors
     /// If a residual connection joins lengths that differ, or a norm or scale goes along an inner axis
     /// that the side does not have.
-    pub fn pack(self, isa: Isa, side: Side) -> Result<AxisOp, MixError> {
+    pub fn pack<'p>(self, packer: impl Into<Packer<'p>>, side: Side) -> Result<AxisOp, MixError> {
+        let packer = packer.into();
         let AxisMlp { first, second, is_gated, hidden_bias, bias, around } = self;
         let (axis, hidden, out) = (first.cols(), second.cols(), second.rows());
         around.check(axis, out, side)?;
@@ -291,11 +294,11 @@ impl<'a> AxisMlp<'a> {
             Side::Left => {
                 let of_unit = axis.saturating_mul(factors.len()).saturating_add(out);
                 let units = left::chunk(hidden, of_unit);
-                Weights::Left(Layers::mlp(isa, &factors, second, units)?)
+                Weights::Left(Layers::mlp(packer, &factors, second, units)?)
             }
-            Side::Right => Weights::Right(Layers::mlp(isa, &factors, second, right::CHUNK)?),
+            Side::Right => Weights::Right(Layers::mlp(packer, &factors, second, right::CHUNK)?),
         };
-        Ok(AxisOp::new(isa, (1, axis, out), weights, bias, around))
+        Ok(AxisOp::new(packer.isa(), (1, axis, out), weights, bias, around))
     }
 }
 

@@ -1,17 +1,20 @@
 //! The packed matrices of an operator.
 
-use mixfold_gemm::{Accum, Activation, GemmError, MatRef, PackedLhs, PackedRhs};
-use mixfold_simd::Isa;
+use mixfold_gemm::{Accum, Activation, GemmError, MatRef, PackedLhs, PackedRhs, Packer};
 
 /// A matrix of `[out, in]`, packed for one side of a product.
 pub(crate) trait Weight: Sized {
-    fn pack(isa: Isa, matrix: MatRef<'_, f32>) -> Result<Self, GemmError>;
+    fn pack_all(packer: Packer<'_>, matrices: Vec<MatRef<'_, f32>>)
+    -> Result<Vec<Self>, GemmError>;
     fn bytes(&self) -> usize;
 }
 
 impl Weight for PackedLhs<f32> {
-    fn pack(isa: Isa, matrix: MatRef<'_, f32>) -> Result<Self, GemmError> {
-        PackedLhs::pack(isa, matrix)
+    fn pack_all(
+        packer: Packer<'_>,
+        matrices: Vec<MatRef<'_, f32>>,
+    ) -> Result<Vec<Self>, GemmError> {
+        PackedLhs::pack_all(packer, &matrices)
     }
     fn bytes(&self) -> usize {
         PackedLhs::bytes(self)
@@ -19,8 +22,12 @@ impl Weight for PackedLhs<f32> {
 }
 
 impl Weight for PackedRhs<f32> {
-    fn pack(isa: Isa, matrix: MatRef<'_, f32>) -> Result<Self, GemmError> {
-        PackedRhs::pack(isa, matrix.transpose())
+    fn pack_all(
+        packer: Packer<'_>,
+        mut matrices: Vec<MatRef<'_, f32>>,
+    ) -> Result<Vec<Self>, GemmError> {
+        matrices.iter_mut().for_each(|matrix| *matrix = matrix.transpose());
+        PackedRhs::pack_all(packer, &matrices)
     }
     fn bytes(&self) -> usize {
         PackedRhs::bytes(self)
@@ -70,40 +77,44 @@ pub(crate) fn meets<'a>(i: usize) -> Accum<'a, f32> {
 impl<W: Weight> Layers<W> {
     /// The matrices of `groups` groups, one below the other.
     pub(crate) fn linear(
-        isa: Isa,
+        packer: Packer<'_>,
         weight: MatRef<'_, f32>,
         groups: usize,
     ) -> Result<Self, GemmError> {
         let out = weight.rows() / groups;
-        let group = |i| W::pack(isa, weight.block(i * out, 0, out, weight.cols())?);
-        (0..groups).map(group).collect::<Result<_, _>>().map(Layers::Linear)
+        let group = |i| weight.block(i * out, 0, out, weight.cols());
+        let groups = (0..groups).map(group).collect::<Result<_, _>>()?;
+        W::pack_all(packer, groups).map(Layers::Linear)
     }
 
     /// A perceptron whose hidden units are the product of `factors`, in chunks of `units` of them, of
     /// which the last one may be smaller.
     pub(crate) fn mlp(
-        isa: Isa,
+        packer: Packer<'_>,
         factors: &[Rows<'_>],
         second: MatRef<'_, f32>,
         units: usize,
     ) -> Result<Self, GemmError> {
         let hidden = second.cols();
-        let chunk = |start: usize| {
-            let units = units.min(hidden - start);
-            let factor = |rows: &Rows<'_>| {
-                Ok(Factor {
-                    weight: W::pack(isa, rows.weight.rows_at(start, units)?)?,
-                    bias: rows.bias[start..][..units].to_vec(),
-                    activation: rows.activation,
-                })
+        let chunks = (0..hidden).step_by(units).map(|start| (start, units.min(hidden - start)));
+        let mut matrices = Vec::new();
+        for (start, units) in chunks.clone() {
+            for rows in factors {
+                matrices.push(rows.weight.rows_at(start, units)?);
+            }
+            matrices.push(second.block(0, start, second.rows(), units)?);
+        }
+        let mut packed = W::pack_all(packer, matrices)?.into_iter();
+        let mut next = || packed.next().expect("as many as there were matrices");
+        let chunk = |(start, units): (usize, usize)| {
+            let factor = |rows: &Rows<'_>| Factor {
+                weight: next(),
+                bias: rows.bias[start..][..units].to_vec(),
+                activation: rows.activation,
             };
-            Ok(Chunk {
-                units,
-                factors: factors.iter().map(factor).collect::<Result<_, GemmError>>()?,
-                second: W::pack(isa, second.block(0, start, second.rows(), units)?)?,
-            })
+            Chunk { units, factors: factors.iter().map(factor).collect(), second: next() }
         };
-        (0..hidden).step_by(units).map(chunk).collect::<Result<_, _>>().map(Layers::Mlp)
+        Ok(Layers::Mlp(chunks.map(chunk).collect()))
     }
 
     /// Hidden units of a chunk, the largest one; 0 for a linear map.

@@ -1,8 +1,8 @@
 //! Patch embedding: a convolution whose stride is its kernel.
 
 use mixfold_gemm::{
-    Accum, Bias, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs, Scratch,
-    ScratchLen, TilesMut, multiply, par_rows, sums_len, tiles_len,
+    Accum, Bias, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out, PackedRhs, Packer,
+    Scratch, ScratchLen, TilesMut, multiply, par_rows, sums_len, tiles_len,
 };
 use mixfold_simd::Isa;
 
@@ -58,12 +58,13 @@ pub struct PatchEmbed {
 
 impl PatchEmbed {
     /// With a `weight` of `[out, channels · height · width]` (a convolution's `[out, channels, height,
-    /// width]`), a bias of `out` elements, and patches of `(height, width)`.
+    /// width]`), a bias of `out` elements, and patches of `(height, width)`. Packed for one instruction
+    /// set, on its threads if `packer` is a [`Context`](mixfold_gemm::Context).
     ///
     /// # Errors
     /// If the shapes do not agree.
-    pub fn pack(
-        isa: Isa,
+    pub fn pack<'p>(
+        packer: impl Into<Packer<'p>>,
         weight: MatRef<'_, f32>,
         bias: &[f32],
         channels: usize,
@@ -78,7 +79,8 @@ impl PatchEmbed {
             let (expected, found) = (weight.rows(), bias.len());
             return Err(MixError::Parameter { what: "bias", expected, found });
         }
-        let weight = PackedRhs::pack(isa, weight.transpose())?;
+        let packer = packer.into();
+        let (isa, weight) = (packer.isa(), PackedRhs::pack(packer, weight.transpose())?);
         let bias = bias.to_vec();
         Ok(PatchEmbed { isa, weight, bias, channels, patch, prefix: Vec::new(), positions: None })
     }

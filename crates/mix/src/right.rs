@@ -20,7 +20,7 @@ use crate::task::{Cut, Memory, Parts, ROWS, rows_of_task};
 use crate::{Axes, AxisOp, MixError};
 
 /// Hidden units of a chunk.
-pub(crate) const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 512;
 
 /// Tasks of some rows of a group each. Where there are few rows, and the output is not where the
 /// input is still to be read, the tasks share the columns, so that each weight is read by one.

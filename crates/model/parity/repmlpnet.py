@@ -112,7 +112,8 @@ class RepMlpBlock(nn.Module):
             raise ValueError(f"maps of {tuple(x.shape[2:])}, not {self.side} x {self.side}")
         maps = x.reshape(-1, self.share_sets, self.side, self.side)
         weight = self.fc3.weight.view(self.share_sets, self.pixels, self.pixels)
-        out = torch.einsum("msi,soi->mso", maps.flatten(2), weight)
+        # [S, maps, pixels], as a product in batches and not an einsum, which ONNX Runtime is slow at.
+        out = (maps.flatten(2).transpose(0, 1) @ weight.transpose(1, 2)).transpose(0, 1)
         if self.fc3.bias is not None:
             out = out + self.fc3.bias.view(self.share_sets, self.pixels)
         out = out.reshape(maps.shape)

@@ -1,7 +1,6 @@
 //! What loading asks of a model's sizes, whatever its family.
 
-use mixfold_gemm::Activation;
-use mixfold_simd::Isa;
+use mixfold_gemm::{Activation, Packer};
 
 use crate::ModelError;
 use crate::checkpoint::Checkpoint;
@@ -110,7 +109,7 @@ pub(crate) trait Architecture {
         stored: Stored<'_>,
         form: Form,
         gelu: Activation,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Box<dyn Network>, ModelError>;
 }
 
@@ -257,9 +256,9 @@ impl<F: TokenFamily> Architecture for F {
         stored: Stored<'_>,
         _: Form,
         gelu: Activation,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Box<dyn Network>, ModelError> {
         let Stored { weights, kind } = stored;
-        Ok(Box::new(TokenNet::load(*self, weights, kind.names, gelu, isa)?))
+        Ok(Box::new(TokenNet::load(*self, weights, kind.names, gelu, packer)?))
     }
 }

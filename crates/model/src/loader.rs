@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mixfold_gemm::{Activation, Context, GemmError};
+use mixfold_gemm::{Activation, Context, GemmError, Packer};
 
 use crate::config::{Config, Form};
 use crate::network::Network;
@@ -141,7 +141,7 @@ impl Loader {
         }
         check_memory(architecture.parameters(classes, form))?;
         let stored = architecture.random(classes, form, seed);
-        architecture.load(stored, form, gelu, self.ctx.isa())
+        architecture.load(stored, form, gelu, Packer::from(&self.ctx))
     }
 
     /// As [`read`](Self::read), from a file that a configuration may lie beside.
@@ -171,10 +171,12 @@ impl Loader {
     ) -> Result<Model, ModelError> {
         let architecture = config.architecture();
         let stated = Gelu::stated(file)?;
-        let stored = architecture.find(file, name)?;
+        let mut stored = architecture.find(file, name)?;
+        stored.weights = stored.weights.on(self.ctx.pool());
         let usual = stated.unwrap_or(Gelu::usual(stored.kind.names));
         let form = self.form.unwrap_or(Form::Deploy);
-        let network = architecture.load(stored, form, self.activation(usual), self.ctx.isa())?;
+        let (gelu, packer) = (self.activation(usual), Packer::from(&self.ctx));
+        let network = architecture.load(stored, form, gelu, packer)?;
         let mut model = self.model(name, network, preprocess, usual);
         model.describe(file.metadata());
         Ok(model)

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use mixfold_gemm::MatRef;
+use mixfold_gemm::{MatRef, Pool, Sequential};
 
 use crate::checkpoint::{Dtype, Entry};
 use crate::error::{Mismatch, Misshapen};
@@ -102,6 +102,8 @@ pub(crate) struct Weights<'a> {
     source: Source<'a>,
     specs: Vec<Spec>,
     stored: Vec<f32>,
+    /// The threads that read.
+    pool: &'a dyn Pool,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,15 @@ enum Source<'a> {
 }
 
 impl<'a> Weights<'a> {
+    fn new(source: Source<'a>, specs: Vec<Spec>) -> Self {
+        Weights { source, specs, stored: Vec::new(), pool: &Sequential }
+    }
+
+    /// Read on these threads.
+    pub(crate) fn on(self, pool: &'a dyn Pool) -> Self {
+        Weights { pool, ..self }
+    }
+
     /// Those of a file, compared as by [`compare`].
     ///
     /// # Errors
@@ -122,7 +133,7 @@ impl<'a> Weights<'a> {
         squeeze: bool,
     ) -> Result<Self, ModelError> {
         compare(file, &specs, squeeze).into_result(file, model)?;
-        Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
+        Ok(Weights::new(Source::File(file), specs))
     }
 
     /// Those of a part of a file: tensors whose names do not begin with `prefix` do not matter.
@@ -138,7 +149,7 @@ impl<'a> Weights<'a> {
         let mut mismatch = compare(file, &specs, false);
         mismatch.unexpected.retain(|name| name.starts_with(prefix));
         mismatch.into_result(file, model)?;
-        Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
+        Ok(Weights::new(Source::File(file), specs))
     }
 
     /// Those that are listed; no others matter.
@@ -153,12 +164,12 @@ impl<'a> Weights<'a> {
         let mut mismatch = compare(file, &specs, false);
         mismatch.unexpected.clear();
         mismatch.into_result(file, model)?;
-        Ok(Weights { source: Source::File(file), specs, stored: Vec::new() })
+        Ok(Weights::new(Source::File(file), specs))
     }
 
     /// Values that depend on `seed` alone, see [`random`].
     pub(crate) fn random(specs: Vec<Spec>, seed: u64) -> Self {
-        Weights { source: Source::Random { seed }, specs, stored: Vec::new() }
+        Weights::new(Source::Random { seed }, specs)
     }
 
     fn position(&self, name: &str) -> usize {
@@ -189,7 +200,10 @@ impl<'a> Weights<'a> {
 
     /// Reads a vector into `values`.
     pub(crate) fn vector(&mut self, name: &str, values: &mut Vec<f32>) -> Result<(), ModelError> {
-        self.source.read(&self.specs, self.position(name), values)
+        let position = self.position(name);
+        let count = self.source.read(&self.specs, position, self.pool, values)?.len();
+        values.truncate(count);
+        Ok(())
     }
 
     /// Reads a matrix, or a convolution as `[out, channels · height · width]`, into `values`.
@@ -199,16 +213,16 @@ impl<'a> Weights<'a> {
         values: &'v mut Vec<f32>,
     ) -> Result<MatRef<'v, f32>, ModelError> {
         let position = self.position(name);
-        let Weights { source, specs, stored } = self;
+        let Weights { source, specs, stored, pool } = self;
         let Spec { shape, layout, .. } = &specs[position];
         let (rows, cols) = (shape[0], shape[1..].iter().product());
         match (layout, &shape[..]) {
             (Layout::Same, _) => {
-                source.read(specs, position, values)?;
+                let values = source.read(specs, position, *pool, values)?;
                 Ok(MatRef::row_major(values, rows, cols)?)
             }
             (Layout::Hwio, &[out, channels, height, width]) => {
-                source.read(specs, position, stored)?;
+                let stored = source.read(specs, position, *pool, stored)?;
                 values.clear();
                 let place = |o, c, y, x| ((y * width + x) * channels + c) * out + o;
                 for o in 0..out {
@@ -219,7 +233,7 @@ impl<'a> Weights<'a> {
                 Ok(MatRef::row_major(values, rows, cols)?)
             }
             _ => {
-                source.read(specs, position, values)?;
+                let values = source.read(specs, position, *pool, values)?;
                 Ok(MatRef::row_major(values, cols, rows)?.transpose())
             }
         }
@@ -248,17 +262,21 @@ impl Weights<'_> {
 }
 
 impl Source<'_> {
-    /// Replaces the contents of `values` by the tensor at `position`, as it is stored.
-    fn read(
+    /// Reads the tensor at `position`, as it is stored, into the front of `values`.
+    fn read<'v>(
         &mut self,
         specs: &[Spec],
         position: usize,
-        values: &mut Vec<f32>,
-    ) -> Result<(), ModelError> {
+        pool: &dyn Pool,
+        values: &'v mut Vec<f32>,
+    ) -> Result<&'v [f32], ModelError> {
         let spec = &specs[position];
         match self {
-            Source::File(file) => Ok(file.read_f32(&spec.file_name, values)?),
-            &mut Source::Random { seed } => random::tensor(spec, seed, position, values),
+            Source::File(file) => Ok(file.read_into(pool, &spec.file_name, values)?),
+            &mut Source::Random { seed } => {
+                random::tensor(spec, seed, position, values)?;
+                Ok(values)
+            }
         }
     }
 }

@@ -1,10 +1,15 @@
 //! Files as other programs write them.
 
+mod common;
+
 use std::collections::BTreeMap;
 
+use common::files;
+use mixfold_gemm::Pool;
 use mixfold_model::checkpoint::{
     Checkpoint, CheckpointError, Dtype, Format, npy, write_safetensors,
 };
+use zip::CompressionMethod;
 
 fn fixture(name: &str) -> String {
     format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -198,4 +203,72 @@ fn a_file_is_written_the_same_every_time() {
     let (_, header) = safetensors::SafeTensors::read_metadata(&first).unwrap();
     let found: BTreeMap<_, _> = header.metadata().clone().unwrap().into_iter().collect();
     assert_eq!(found, metadata);
+}
+
+/// Three threads.
+#[derive(Debug)]
+struct Three;
+
+impl Pool for Three {
+    fn workers(&self) -> usize {
+        3
+    }
+    fn run(&self, work: &(dyn Fn() + Sync)) {
+        std::thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(work))));
+    }
+}
+
+/// Tensors that several threads share, of every type, in files that they read by position and in others.
+#[test]
+fn threads_read_the_same() {
+    const LEN: usize = 300_001;
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let numbers: Vec<f32> = (0..LEN).map(|i| (i % 501) as f32 - 250.0).collect();
+    let types = [Dtype::F16, Dtype::Bf16, Dtype::F32, Dtype::F64];
+    let tensors = types.map(|dtype| (dtype.to_string(), dtype, vec![LEN]));
+    write_safetensors(path("safetensors"), tensors.to_vec(), &BTreeMap::new(), |name, bytes| {
+        for &x in &numbers {
+            match name {
+                // Whole numbers below 256 have at most eight significant bits: bf16 is exact.
+                "f16" => bytes.extend(half::f16::from_f32(x).to_le_bytes()),
+                "bf16" => bytes.extend(half::bf16::from_f32(x).to_le_bytes()),
+                "f32" => bytes.extend(x.to_le_bytes()),
+                _ => bytes.extend(f64::from(x).to_le_bytes()),
+            }
+        }
+        Ok::<_, CheckpointError>(())
+    })
+    .unwrap();
+    let tensor = [files::Tensor::new("f32", &[LEN], numbers.clone())];
+    files::npz(&path("stored"), &tensor, CompressionMethod::Stored);
+    files::npz(&path("deflated"), &tensor, CompressionMethod::Deflated);
+
+    let pool = Three;
+    let mut values = Vec::new();
+    for name in ["safetensors", "stored", "deflated"] {
+        let mut file = Checkpoint::open(path(name)).unwrap();
+        for tensor in file.names().map(str::to_owned).collect::<Vec<_>>() {
+            file.read_f32_on(&pool, &tensor, &mut values).unwrap();
+            assert_eq!(values, numbers, "{name}, {tensor}");
+        }
+    }
+
+    // One bit of the last element.
+    let mut bytes = std::fs::read(path("stored")).unwrap();
+    let last = numbers[LEN - 4..].iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>();
+    let place = bytes.windows(last.len()).rposition(|window| window == last).unwrap();
+    bytes[place + last.len() - 1] ^= 1;
+    let mut file = Checkpoint::from_bytes("flipped", bytes).unwrap();
+    let error = file.read_f32_on(&pool, "f32", &mut values).unwrap_err();
+    assert!(error.to_string().contains("checksum"), "{error}");
+
+    // A file that has become shorter since it was opened.
+    let mut file = Checkpoint::open(path("safetensors")).unwrap();
+    let length = path("safetensors").metadata().unwrap().len();
+    let opened = std::fs::File::options().write(true).open(path("safetensors")).unwrap();
+    opened.set_len(length - 1).unwrap();
+    let failed = file.names().map(str::to_owned).collect::<Vec<_>>().into_iter();
+    let failed = failed.filter(|name| file.read_f32_on(&pool, name, &mut values).is_err());
+    assert_eq!(failed.count(), 1);
 }

@@ -54,4 +54,4 @@ pub mod x86;
 
 pub use isa::{Isa, IsaError};
 pub use portable::Portable;
-pub use vector::{Element, Kernel, Simd, V, Vector};
+pub use vector::{Cache, Element, Kernel, Simd, V, Vector};

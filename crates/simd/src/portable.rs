@@ -5,7 +5,7 @@ use core::ops::{Add, Div, Mul, Sub};
 
 use wide::{f32x8, f64x4, u32x8, u64x4};
 
-use crate::vector::{Kernel, Simd, Vector, sealed};
+use crate::vector::{Cache, Kernel, Simd, Vector, sealed};
 
 /// The instruction set that the program was compiled for. Always available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +36,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, p: *const T) {
+    fn prefetch<T>(self, p: *const T, to: Cache) {
         #[cfg(target_arch = "x86_64")]
-        crate::x86::prefetch(p);
+        crate::x86::prefetch(p, to);
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = p;
+        let _ = (p, to);
     }
 }
 
@@ -113,6 +113,29 @@ macro_rules! vector {
                     if i < n {
                         // SAFETY: by 1, n values can be written, and i < n.
                         unsafe { p.add(i).write(lane) }
+                    }
+                }
+            }
+            #[inline(always)]
+            unsafe fn transpose(
+                _: Portable,
+                source: *const $elem,
+                source_stride: usize,
+                target: *mut $elem,
+                target_stride: usize,
+            ) {
+                let mut rows = [$raw::splat(0.0); $lanes];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    // SAFETY: by 1; an array has the alignment of one value.
+                    let row_of_source = unsafe {
+                        source.add(i * source_stride).cast::<[$elem; $lanes]>().read()
+                    };
+                    *row = $raw::new(row_of_source);
+                }
+                for (i, row) in $raw::transpose(rows).into_iter().enumerate() {
+                    // SAFETY: by 2; an array has the alignment of one value.
+                    unsafe {
+                        target.add(i * target_stride).cast::<[$elem; $lanes]>().write(row.to_array());
                     }
                 }
             }

@@ -27,9 +27,18 @@ pub trait Simd: Copy + Debug + Send + Sync + 'static + sealed::Sealed {
     /// disturb, for the price of a call.
     fn enter<K: Kernel>(self, kernel: K) -> K::Out;
 
-    /// Hints that the cache line at `p` will be read soon, into the second level cache. Any address
-    /// is allowed; does nothing where there is no such instruction.
-    fn prefetch<T>(self, p: *const T);
+    /// Hints that the cache line at `p` will be read soon, and brings it into a cache. Any address is
+    /// allowed; does nothing where there is no such instruction.
+    fn prefetch<T>(self, p: *const T, to: Cache);
+}
+
+/// Where memory is brought before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// The first level, for what is read next.
+    First,
+    /// The second level.
+    Second,
 }
 
 pub(crate) mod sealed {
@@ -84,6 +93,22 @@ where
     /// # Safety
     /// 1. `p` is aligned for one `T` and valid for writes of `min(n, LANES)` values.
     unsafe fn store_first(self, p: *mut T, n: usize);
+
+    /// Transposes a block of `LANES` × `LANES` values in memory, whose rows are `source_stride` and
+    /// `target_stride` values apart.
+    ///
+    /// # Safety
+    /// 1. At `LANES` rows of the source, `LANES` values are valid for reads; `source` is aligned for
+    ///    one `T`.
+    /// 2. At `LANES` rows of the target, as many are valid for writes, none of which is one of the
+    ///    source; `target` is aligned for one `T`.
+    unsafe fn transpose(
+        s: S,
+        source: *const T,
+        source_stride: usize,
+        target: *mut T,
+        target_stride: usize,
+    );
 
     /// `self · b + c`, with one rounding where [`Simd::FUSED`].
     fn mul_add(self, b: Self, c: Self) -> Self;

@@ -1,11 +1,14 @@
 //! `mixfold bench`
 
+use std::time::Instant;
+
 use mixfold_gemm::Context;
 use mixfold_model::{Model, ModelError, Phase};
 use serde::Serialize;
 
 use crate::compute::{self, Compute};
 use crate::error::{CliError, Outcome};
+use crate::load::Load;
 use crate::model_args::ModelArgs;
 use crate::output::Output;
 use crate::speed::{self, Peak, Speed, Timed, WINDOW};
@@ -27,7 +30,9 @@ const RUNS_PER_LOOK: usize = 3;
 /// which the images follow one another and all threads share each: the sum of the phases is not the
 /// time of an ordinary run, in which each thread has its own image.
 ///
-/// A model without weights gets random ones, which are as fast as others.
+/// A model without weights gets random ones, which are as fast as others. With --weights, a table in front
+/// says how long it took from opening the file until the model could run and until its first logits, and
+/// how much memory the process had at most until then.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -69,6 +74,8 @@ struct Bench {
     speed: Speed,
     /// Of all threads together.
     fma_peak_gflops: f64,
+    /// Of a model with weights from a file.
+    load: Option<Load>,
     phases: Vec<PhaseTime>,
 }
 
@@ -94,10 +101,13 @@ struct Measured {
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> Result<Outcome, CliError> {
     let ctx = args.compute.context()?;
+    let start = Instant::now();
     let model = args.model.load_or_random(&ctx)?;
-    let batch = args.batch;
+    let (ready, batch) = (start.elapsed(), args.batch);
+    let load = args.model.weights().map(|file| Load::measure(&model, batch, file, (start, ready)));
+    let load = load.transpose()?;
     let measured = measure(&model, batch, args.runs)?;
-    let bench = Bench::new(&model, batch, &ctx, measured);
+    let bench = Bench { load, ..Bench::new(&model, batch, &ctx, measured) };
     if args.json {
         out.json(&bench)?
     } else {
@@ -155,6 +165,7 @@ impl Bench {
             runs: runs.len(),
             speed: Speed::new(model, batch, runs, peak),
             fma_peak_gflops: peak,
+            load: None,
             phases: phases.map(phase_time).collect(),
         }
     }
@@ -171,6 +182,10 @@ impl Bench {
             text::count(self.runs, "run")
         ))?;
         out.line("")?;
+        if let Some(load) = &self.load {
+            out.table([Align::Left, Align::Right, Align::Left], &load.rows())?;
+            out.line("")?;
+        }
         let row = |name: &str, value: f64, note: String| [name.into(), format!("{value:.1}"), note];
         out.table(
             [Align::Left, Align::Right, Align::Left],

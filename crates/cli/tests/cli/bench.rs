@@ -3,6 +3,10 @@ use serde_json::Value;
 
 use crate::{keys, mixfold, repmlpnet_weights, sorted, weights};
 
+fn number(value: &Value, key: &str) -> f64 {
+    value[key].as_f64().unwrap_or_else(|| panic!("{key}: {value}"))
+}
+
 /// Checks the report and returns it.
 fn bench(options: &[&str]) -> Value {
     let report = mixfold(["bench", "--json"].iter().chain(options)).json();
@@ -20,11 +24,11 @@ fn bench(options: &[&str]) -> Value {
             "gflops",
             "fma_peak_gflops",
             "form",
+            "load",
             "peak_fraction",
             "phases",
         ])
     );
-    let number = |value: &Value, key: &str| value[key].as_f64().unwrap();
     let positive = |value: &Value, key: &str| assert!(number(value, key) > 0.0, "{key}: {value}");
     for key in ["images_per_s", "images_per_s_median", "gflops", "fma_peak_gflops"] {
         positive(&report, key);
@@ -73,12 +77,27 @@ fn the_embedded_model() {
     let weights = weights();
     let report = bench(&["--weights", weights.to_str().unwrap(), "--runs", "1", "--threads", "1"]);
     assert_eq!((&report["model"], &report["threads"]), (&"mixer_fashion".into(), &1.into()));
+    let load = &report["load"];
+    let file_bytes = number(load, "file_bytes");
+    assert_eq!(file_bytes, weights.metadata().unwrap().len() as f64);
+    assert!(
+        (number(load, "gb_per_s") * number(load, "ready_ms") * 1e6 / file_bytes - 1.0).abs() < 1e-9
+    );
+    assert!(number(load, "first_logits_ms") > number(load, "ready_ms"));
+    assert!(number(load, "read_ms") > 0.0);
+    if cfg!(target_os = "linux") {
+        assert!(number(load, "peak_over_weights") > 1.0 && number(load, "peak_bytes") > file_bytes);
+    }
+    let args = ["bench", "--weights", weights.to_str().unwrap(), "--runs", "1", "--threads", "1"];
+    let text = mixfold(args).success();
+    assert!(text.contains("ready, ms") && text.contains("first logits, ms"), "{text}");
 }
 
 #[test]
 fn a_model_without_weights() {
     let report = bench(&["--model", "mixer_s32_224", "--runs", "1", "--batch", "1"]);
     assert_eq!(report["model"], "mixer_s32_224");
+    assert!(report["load"].is_null());
 }
 
 #[test]

@@ -7,12 +7,14 @@
 //!   `[k][columns of the panel]`; the last one is filled up.
 
 mod packed;
+mod packer;
 mod panels;
 mod tiles;
 
 pub use packed::{PackedLhs, PackedRhs};
+pub use packer::Packer;
 pub use panels::{Panels, PanelsMut, panels_len};
-pub(crate) use tiles::{RowSplit, padded_k};
+pub(crate) use tiles::RowSplit;
 pub use tiles::{Tiles, TilesMut, tiles_len};
 
 use crate::GemmError;

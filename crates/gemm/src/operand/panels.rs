@@ -32,21 +32,7 @@ pub struct Panels<'a, T> {
 }
 
 impl<'a, T: Element> Panels<'a, T> {
-    /// An operand of which all elements are in `data`.
-    pub(crate) fn new(
-        data: &'a [T],
-        k: usize,
-        cols: usize,
-        kernel: KernelId,
-    ) -> Result<Self, GemmError> {
-        let (needed, found) = (panels_len(kernel, k, cols)?, data.len());
-        if needed > found {
-            return Err(GemmError::Length { needed, found });
-        }
-        Ok(Panels::whole(data, k, cols, kernel))
-    }
-
-    /// The same, of which `data` is known to have all elements.
+    /// An operand of which `data` is known to have all elements.
     pub(crate) fn whole(data: &'a [T], k: usize, cols: usize, kernel: KernelId) -> Self {
         Panels { data, full_k: k, from: 0, k, cols, kernel, next: None }
     }
@@ -185,6 +171,29 @@ impl<'a, T: Element> PanelsMut<'a, T> {
                 }
             }
         }
+    }
+
+    /// Cuts it and the `view` it is to be filled with into parts of whole panels, of at least `len`
+    /// elements but the last one.
+    pub(super) fn parts<'v>(
+        self,
+        view: MatRef<'v, T>,
+        len: usize,
+    ) -> Result<Vec<(Self, MatRef<'v, T>)>, GemmError> {
+        same_shape("right operand", (self.k, self.cols), (view.rows(), view.cols()))?;
+        let PanelsMut { data, k, cols, kernel } = self;
+        if data.is_empty() {
+            return Ok(Vec::new());
+        }
+        let panel = k * kernel.cols;
+        let panels = len.div_ceil(panel).max(1);
+        let parts = data.chunks_mut(panels.saturating_mul(panel)).enumerate().map(|(i, data)| {
+            let from = i * panels * kernel.cols;
+            let cols = (cols - from).min(data.len() / k);
+            let view = view.block(0, from, k, cols)?;
+            Ok((PanelsMut { data, k, cols, kernel }, view))
+        });
+        parts.collect()
     }
 
     /// The operand for writing, for a shorter while.

@@ -20,8 +20,18 @@ pub(crate) struct RowSplit {
 
 impl RowSplit {
     pub(crate) fn new(rows: usize, kernel: KernelId) -> Self {
-        let tiles = rows.div_ceil(kernel.rows);
-        RowSplit { tiles, height: rows / tiles.max(1), more: rows % tiles.max(1) }
+        RowSplit::of(rows, kernel.rows)
+    }
+
+    /// Into tiles of at most `height` rows.
+    #[inline(always)]
+    pub(crate) fn of(rows: usize, height: usize) -> Self {
+        let tiles = rows.div_ceil(height);
+        // Without a division for the smallest matrices.
+        if tiles <= 1 {
+            return RowSplit { tiles, height: rows, more: 0 };
+        }
+        RowSplit { tiles, height: rows / tiles, more: rows % tiles }
     }
 
     /// Number of rows.
@@ -71,21 +81,7 @@ pub struct Tiles<'a, T> {
 }
 
 impl<'a, T: Element> Tiles<'a, T> {
-    /// An operand of which all elements are in `data`.
-    pub(crate) fn new(
-        data: &'a [T],
-        split: RowSplit,
-        k: usize,
-        kernel: KernelId,
-    ) -> Result<Self, GemmError> {
-        let (needed, found) = (tiles_len(split.rows(), k)?, data.len());
-        if needed > found {
-            return Err(GemmError::Length { needed, found });
-        }
-        Ok(Tiles::whole(data, split, k, kernel))
-    }
-
-    /// The same, of which `data` is known to have all elements.
+    /// An operand of which `data` is known to have all elements.
     pub(crate) fn whole(data: &'a [T], split: RowSplit, k: usize, kernel: KernelId) -> Self {
         Tiles { data, split, full_k: k, from: 0, k, kernel }
     }
@@ -162,6 +158,31 @@ impl<'a, T: Element> TilesMut<'a, T> {
             return Err(GemmError::Length { needed, found });
         }
         Ok(TilesMut { data: &mut data[..needed], split, k, kernel })
+    }
+
+    /// Cuts it and the `view` it is to be filled with into parts of whole tiles, of at least `len`
+    /// elements but the last one.
+    pub(super) fn parts<'v>(
+        self,
+        view: MatRef<'v, T>,
+        len: usize,
+    ) -> Result<Vec<(Self, MatRef<'v, T>)>, GemmError> {
+        same_shape("left operand", (self.split.rows(), self.k), (view.rows(), view.cols()))?;
+        let TilesMut { mut data, split, k, kernel } = self;
+        if data.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tile = split.tile(0).1 * padded_k(k);
+        let tiles = len.div_ceil(tile).clamp(1, split.tiles);
+        let parts = (0..split.tiles).step_by(tiles).map(|first| {
+            let range = first..split.tiles.min(first + tiles);
+            let (from, to) = (split.tile(range.start).0, split.tile(range.end).0);
+            let part;
+            (part, data) = core::mem::take(&mut data).split_at_mut((to - from) * padded_k(k));
+            let view = view.rows_at(from, to - from)?;
+            Ok((TilesMut { data: part, split: split.part(&range), k, kernel }, view))
+        });
+        parts.collect()
     }
 
     /// Fills it with `prologue(view)`.

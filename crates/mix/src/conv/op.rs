@@ -7,8 +7,8 @@
 
 use mixfold_gemm::{
     Accum, Activation, Bias, Context, Epilogue, GemmError, KernelId, MatMut, MatRef, Out,
-    PackedLhs, PanelsMut, PartialSums, Scratch, ScratchLen, carve, multiply, padded, panels_len,
-    par_blocks, sums_len,
+    PackedLhs, Packer, PanelsMut, PartialSums, Scratch, ScratchLen, carve, multiply, padded,
+    panels_len, par_blocks, sums_len,
 };
 use mixfold_simd::Isa;
 
@@ -76,7 +76,7 @@ struct Cut {
 
 impl Conv2dOp {
     pub(super) fn new(
-        isa: Isa,
+        packer: Packer<'_>,
         weight: MatRef<'_, f32>,
         groups: usize,
         stencil: Stencil,
@@ -98,11 +98,11 @@ impl Conv2dOp {
             }
         }
         let rows = || (0..groups).map_while(|row| weight.row(row));
+        let isa = packer.isa();
         let weights = if (channels, out) == (1, 1) && rows().count() == groups {
             Weights::Taps(rows().flatten().copied().collect())
         } else {
-            let pack = |chunk| PackedLhs::pack(isa, chunk);
-            Weights::Chunks(chunks.into_iter().map(pack).collect::<Result<_, _>>()?)
+            Weights::Chunks(PackedLhs::pack_all(packer, &chunks)?)
         };
         Ok(Conv2dOp { isa, stencil, groups, channels, out, step, weights, bias, activations })
     }

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read};
 
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
 /// Bytes read and decoded at a time: small enough for the second-level cache, a multiple of every
 /// element size.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 256 * 1024;
 
 /// The element types that can be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,28 +34,58 @@ pub(super) fn read_floats(
     float: Float,
     big_endian: bool,
     count: usize,
-    chunk: &mut Vec<u8>,
+    chunk: &mut Vec<u64>,
     values: &mut Vec<f32>,
 ) -> io::Result<()> {
     let size = float.bytes();
-    chunk.resize(CHUNK, 0);
     let mut left = count;
     while left > 0 {
         let n = left.min(CHUNK / size);
-        let bytes = &mut chunk[..n * size];
+        let bytes = room(chunk, n * size);
         reader.read_exact(bytes)?;
-        if big_endian {
-            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
-        }
-        match float {
-            Float::F16 => decode(bytes, values, |b| f16::from_le_bytes(b).to_f32()),
-            Float::Bf16 => decode(bytes, values, |b| bf16::from_le_bytes(b).to_f32()),
-            Float::F32 => decode(bytes, values, f32::from_le_bytes),
-            Float::F64 => decode(bytes, values, |b| f64::from_le_bytes(b) as f32),
-        }
+        to_native(bytes, float, big_endian);
+        let start = values.len();
+        values.resize(start + n, 0.0);
+        decode(bytes, float, &mut values[start..]);
         left -= n;
     }
     Ok(())
+}
+
+/// The first `len` bytes of `words`, which grow if they are fewer.
+pub(super) fn room(words: &mut Vec<u64>, len: usize) -> &mut [u8] {
+    let needed = len.div_ceil(size_of::<u64>());
+    if words.len() < needed {
+        words.resize(needed, 0);
+    }
+    &mut bytemuck::cast_slice_mut(words)[..len]
+}
+
+/// From the byte order of a file to that of the machine.
+pub(super) fn to_native(bytes: &mut [u8], float: Float, big_endian: bool) {
+    if big_endian != cfg!(target_endian = "big") {
+        bytes.chunks_exact_mut(float.bytes()).for_each(<[u8]>::reverse);
+    }
+}
+
+/// Decodes as many elements as `values` has from `bytes`, which are in the machine's order and of which
+/// the first one is aligned to an element.
+pub(super) fn decode(bytes: &[u8], float: Float, values: &mut [f32]) {
+    match float {
+        Float::F16 => {
+            let halves: &[u16] = bytemuck::cast_slice(bytes);
+            halves.reinterpret_cast::<f16>().convert_to_f32_slice(values);
+        }
+        Float::Bf16 => {
+            let halves: &[u16] = bytemuck::cast_slice(bytes);
+            halves.reinterpret_cast::<bf16>().convert_to_f32_slice(values);
+        }
+        Float::F32 => values.copy_from_slice(bytemuck::cast_slice(bytes)),
+        Float::F64 => {
+            let doubles: &[f64] = bytemuck::cast_slice(bytes);
+            values.iter_mut().zip(doubles).for_each(|(value, &double)| *value = double as f32);
+        }
+    }
 }
 
 /// Appends `length` bytes of `reader` to `bytes`.
@@ -67,11 +98,6 @@ pub(super) fn read_whole(
         found if found == length => Ok(()),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-}
-
-fn decode<const SIZE: usize>(bytes: &[u8], values: &mut Vec<f32>, one: impl Fn([u8; SIZE]) -> f32) {
-    let (elements, _) = bytes.as_chunks::<SIZE>();
-    values.extend(elements.iter().map(|&element| one(element)));
 }
 
 /// Reorders a tensor stored with its first dimension fastest, so that its last one is.

@@ -1,8 +1,9 @@
 //! Weights from files: safetensors, NumPy's `.npz` and PyTorch's `.pth`, told apart by content.
 //!
 //! A file is read, not mapped: [`Checkpoint::open`] reads and checks the table of contents,
-//! [`Checkpoint::read_f32`] reads one tensor, by position, into a buffer of the caller's. Peak
-//! memory is the table and the largest tensor, not the file.
+//! [`Checkpoint::read_f32`] reads one tensor, by position, into a buffer of the caller's;
+//! [`Checkpoint::read_f32_on`] does that on several threads. Peak memory is the table and the largest
+//! tensor, not the file.
 //!
 //! Nothing a file says is believed before it is checked: header lengths against the file's
 //! length, shapes against the bytes stored (products without overflow), declared sizes of
@@ -20,6 +21,7 @@
 //! # Ok::<(), mixfold_model::CheckpointError>(())
 //! ```
 
+mod bytes;
 mod decode;
 mod entry;
 mod error;
@@ -30,19 +32,25 @@ mod pickle;
 mod pth;
 mod replacement;
 mod safetensors;
+mod stored;
 mod write;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, TryReserveError};
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::hint::black_box;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use mixfold_gemm::{Pool, Sequential};
 use zip::ZipArchive;
 
+use bytes::{Bytes, Cursor};
 use entry::{Location, checked_size};
 use format::Start;
+use stored::Stored;
 
 pub use entry::{Dtype, Entry};
 pub use error::CheckpointError;
@@ -58,20 +66,17 @@ pub struct Checkpoint {
     path: PathBuf,
     entries: BTreeMap<String, Entry>,
     metadata: BTreeMap<String, String>,
+    bytes: Arc<dyn Bytes>,
     source: Source,
-    chunk: Vec<u8>,
+    chunk: Vec<u64>,
 }
 
-/// Bytes that can be read by position.
-pub(crate) trait Bytes: Read + Seek + fmt::Debug + Send + Sync {}
-impl<B: Read + Seek + fmt::Debug + Send + Sync> Bytes for B {}
-
-type Reader = BufReader<Box<dyn Bytes>>;
+type Reader = BufReader<Cursor>;
 type Archive = ZipArchive<Reader>;
 
 #[derive(Debug)]
 enum Source {
-    Safetensors(Box<dyn Bytes>),
+    Safetensors(Cursor),
     Npz(Archive),
     Pth(Reader),
 }
@@ -92,7 +97,7 @@ impl Checkpoint {
         let io = |source| CheckpointError::Io { path: path.into(), source };
         let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
-        Self::from_source(path, Box::new(file), length)
+        Self::from_source(path, Arc::new(file), length)
     }
 
     /// Opens a file that is in memory already. `name` stands for its path in errors.
@@ -105,15 +110,16 @@ impl Checkpoint {
     ) -> Result<Self, CheckpointError> {
         let bytes = bytes.into();
         let length = bytes.len() as u64;
-        Self::from_source(name.as_ref(), Box::new(Cursor::new(bytes)), length)
+        Self::from_source(name.as_ref(), Arc::new(bytes), length)
     }
 
     fn from_source(
         path: &Path,
-        mut file: Box<dyn Bytes>,
+        bytes: Arc<dyn Bytes>,
         length: u64,
     ) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io { path: path.into(), source };
+        let mut file = Cursor::new(bytes.clone(), length);
         let mut start = Vec::with_capacity(9);
         Read::by_ref(&mut file).take(9).read_to_end(&mut start).map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
@@ -140,7 +146,7 @@ impl Checkpoint {
                 return Err(CheckpointError::UnknownFormat { path: path.into(), start });
             }
         };
-        Ok(Self { path: path.into(), entries, metadata, source, chunk: Vec::new() })
+        Ok(Self { path: path.into(), entries, metadata, bytes, source, chunk: Vec::new() })
     }
 
     /// The path the file was opened by.
@@ -186,6 +192,33 @@ impl Checkpoint {
     /// There is no such tensor, its type is not one of those, its bytes cannot be read, or (in a
     /// zip archive) their checksum is wrong.
     pub fn read_f32(&mut self, name: &str, values: &mut Vec<f32>) -> Result<(), CheckpointError> {
+        self.read_f32_on(&Sequential, name, values)
+    }
+
+    /// As [`read_f32`](Self::read_f32), on the threads of `pool`. They share what is stored without
+    /// compression, its elements next to each other.
+    ///
+    /// # Errors
+    /// As [`read_f32`](Self::read_f32).
+    pub fn read_f32_on(
+        &mut self,
+        pool: &dyn Pool,
+        name: &str,
+        values: &mut Vec<f32>,
+    ) -> Result<(), CheckpointError> {
+        let count = self.read_into(pool, name, values)?.len();
+        values.truncate(count);
+        Ok(())
+    }
+
+    /// Reads a tensor into the front of `values`, which become more if they are too few, and never
+    /// fewer: what is there already need not be set to zero again.
+    pub(crate) fn read_into<'v>(
+        &mut self,
+        pool: &dyn Pool,
+        name: &str,
+        values: &'v mut Vec<f32>,
+    ) -> Result<&'v mut [f32], CheckpointError> {
         let path = &self.path;
         let Some(entry) = self.entries.get(name) else {
             return Err(CheckpointError::Missing { path: path.clone(), tensor: name.into() });
@@ -198,38 +231,54 @@ impl Checkpoint {
             });
         };
         let count = entry.elements();
-        values.clear();
-        values.try_reserve_exact(count).map_err(|_| CheckpointError::OutOfMemory {
+        let is_stored = match &entry.location {
+            Location::Bytes { .. } => true,
+            Location::Member(member) => member.stored.is_some(),
+            Location::View(view) => view.stored(float).is_some(),
+        };
+        let reserved = if is_stored { room(values, count) } else { empty(values, count) };
+        reserved.map_err(|_| CheckpointError::OutOfMemory {
             path: path.clone(),
             tensor: name.into(),
             elements: count,
         })?;
+        let (bytes, chunk) = (&*self.bytes, &mut self.chunk);
         let (offset, result) = match (&mut self.source, &entry.location) {
-            (Source::Safetensors(file), &Location::Bytes { offset }) => {
-                let read = file.seek(SeekFrom::Start(offset)).and_then(|_| {
-                    decode::read_floats(file, float, false, count, &mut self.chunk, values)
-                });
-                (offset, read)
+            (Source::Safetensors(_), &Location::Bytes { offset }) => {
+                let stored = Stored { offset, float, big_endian: false };
+                (offset, stored.read(bytes, pool, &mut values[..count]))
             }
             (Source::Npz(archive), Location::Member(member)) => {
-                let read = npz::read(archive, member, float, count, &mut self.chunk, values);
+                let read = match &member.stored {
+                    Some(stored) => {
+                        member.read_stored(*stored, float, bytes, pool, &mut values[..count])
+                    }
+                    None => npz::read(archive, member, float, count, chunk, values),
+                };
                 if read.is_ok() && member.fortran_order {
+                    values.truncate(count);
                     decode::column_to_row_major(values, &entry.shape);
                 }
                 (member.offset, read)
             }
             (Source::Pth(reader), Location::View(view)) => {
-                let read = pth::read(reader, view, float, &entry.shape, &mut self.chunk, values);
+                let read = match view.stored(float) {
+                    Some(stored) => stored.read(bytes, pool, &mut values[..count]),
+                    None => pth::read(reader, view, float, &entry.shape, chunk, values),
+                };
                 (view.offset, read)
             }
             _ => unreachable!("`open` gives each entry a location in its own source"),
         };
-        result.map_err(|source| CheckpointError::Read {
-            path: path.clone(),
-            tensor: name.into(),
-            offset,
-            source,
-        })
+        match result {
+            Ok(()) => Ok(&mut values[..count]),
+            Err(source) => Err(CheckpointError::Read {
+                path: path.clone(),
+                tensor: name.into(),
+                offset,
+                source,
+            }),
+        }
     }
 
     /// Replaces the contents of `bytes` by the tensor as it is stored, of whatever type: little-endian, in
@@ -265,4 +314,24 @@ impl Checkpoint {
         };
         read.map_err(|source| CheckpointError::Read { path, tensor, offset, source })
     }
+}
+
+/// Makes `values` at least `count`.
+fn room(values: &mut Vec<f32>, count: usize) -> Result<(), TryReserveError> {
+    if values.capacity() < count {
+        *values = Vec::new();
+        values.try_reserve_exact(count)?;
+        // There is memory. Zeros are given untouched by the system: the threads that read touch it first.
+        drop(black_box(mem::take(values)));
+        *values = vec![0.0; count];
+    } else if values.len() < count {
+        values.resize(count, 0.0);
+    }
+    Ok(())
+}
+
+/// Makes `values` none, with room for `count`.
+fn empty(values: &mut Vec<f32>, count: usize) -> Result<(), TryReserveError> {
+    values.clear();
+    values.try_reserve_exact(count)
 }

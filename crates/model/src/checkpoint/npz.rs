@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crc32fast::Hasher;
+use mixfold_gemm::Pool;
 use zip::CompressionMethod;
 
+use super::bytes::Bytes;
 use super::decode::{Float, read_floats};
 use super::npy::Header;
+use super::stored::Stored;
 use super::{Archive, CheckpointError, Entry, Location};
 
 /// Deflate's greatest expansion: 258 bytes from the two bits of a repeated match.
@@ -24,6 +28,16 @@ pub(super) struct Member {
     header: u64,
     big_endian: bool,
     pub(super) fortran_order: bool,
+    /// Where it is without compression.
+    pub(super) stored: Option<StoredMember>,
+}
+
+/// The bytes of a member that is not compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoredMember {
+    /// Where in the file they begin.
+    start: u64,
+    checksum: u32,
 }
 
 /// Reads the header of every array in the archive.
@@ -63,6 +77,12 @@ fn read_entry(
         return Err(CheckpointError::Inflation { path: path.into(), tensor, compressed, size });
     }
 
+    let (start, checksum) = (file.data_start(), file.crc32());
+    let is_plain = file.compression() == CompressionMethod::Stored && !file.encrypted();
+    let is_inside = |&start: &u64| start.checked_add(size).is_some_and(|end| end <= length);
+    let start = start.filter(|_| is_plain && size == compressed).filter(is_inside);
+    let stored = start.map(|start| StoredMember { start, checksum });
+
     let header = Header::read(&mut file).map_err(|source| CheckpointError::Npy {
         path: path.into(),
         tensor: tensor.clone(),
@@ -75,9 +95,35 @@ fn read_entry(
         header: header.bytes,
         big_endian: header.big_endian,
         fortran_order: header.fortran_order,
+        stored,
     });
     let Header { dtype, shape, bytes, .. } = header;
     Ok((tensor, Entry { dtype, shape, bytes: size.saturating_sub(bytes), location }))
+}
+
+impl Member {
+    /// Reads the array's elements into `values`, in the order they are stored, and verifies the member's
+    /// checksum.
+    pub(super) fn read_stored(
+        &self,
+        StoredMember { start, checksum }: StoredMember,
+        float: Float,
+        bytes: &dyn Bytes,
+        pool: &dyn Pool,
+        values: &mut [f32],
+    ) -> io::Result<()> {
+        let mut header = vec![0; self.header as usize];
+        bytes.read_exact_at(&mut header, start)?;
+        let mut found = Hasher::new();
+        found.update(&header);
+        let offset = start + self.header;
+        let elements = Stored { offset, float, big_endian: self.big_endian };
+        if elements.read_checked(bytes, pool, values, found)?.finalize() == checksum {
+            Ok(())
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "Invalid checksum"))
+        }
+    }
 }
 
 /// Appends the array's elements to `values`, in the order they are stored, and verifies the
@@ -87,7 +133,7 @@ pub(super) fn read(
     member: &Member,
     float: Float,
     count: usize,
-    chunk: &mut Vec<u8>,
+    chunk: &mut Vec<u64>,
     values: &mut Vec<f32>,
 ) -> io::Result<()> {
     let mut file = archive.by_index(member.index)?;

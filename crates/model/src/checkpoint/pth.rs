@@ -17,6 +17,7 @@ use zip::result::ZipError;
 
 use super::decode::{self, Float, read_floats};
 use super::pickle::{self, Pickle, Storage, Tensor};
+use super::stored::Stored;
 use super::{Archive, CheckpointError, Entry, Location, Reader, checked_size};
 
 pub use error::StorageError;
@@ -43,6 +44,14 @@ struct Strided {
     strides: Vec<usize>,
     /// Elements from the first one on up to the last.
     span: usize,
+}
+
+impl View {
+    /// The elements, if they follow one another.
+    pub(super) fn stored(&self, float: Float) -> Option<Stored> {
+        let (offset, big_endian) = (self.offset, self.big_endian);
+        self.strided.is_none().then_some(Stored { offset, float, big_endian })
+    }
 }
 
 /// Whether a file that starts with these bytes is one of PyTorch without an archive.
@@ -212,7 +221,7 @@ pub(super) fn read(
     view: &View,
     float: Float,
     shape: &[usize],
-    chunk: &mut Vec<u8>,
+    chunk: &mut Vec<u64>,
     values: &mut Vec<f32>,
 ) -> io::Result<()> {
     reader.seek(SeekFrom::Start(view.offset))?;

@@ -111,12 +111,13 @@ impl TokenFamily for AttentionOnlyConfig {
         let block = format!("blocks.{number}");
         let mut part = |norm: &str, module: &str, along, attention| -> Result<Part, ModelError> {
             let side = if along == Along::Channels { Side::Right } else { Side::Left };
-            let isa = read.isa;
+            let packer = read.packer;
             let norm = read.layer_norm(&format!("{block}.{norm}"), Norm::layer_axis)?;
-            let qkv = read
-                .linear(&format!("{block}.{module}.qkv"), |qkv| qkv.norm(norm)?.pack(isa, side))?;
+            let qkv = read.linear(&format!("{block}.{module}.qkv"), |qkv| {
+                qkv.norm(norm)?.pack(packer, side)
+            })?;
             let proj =
-                read.linear(&format!("{block}.{module}.proj"), |proj| proj.pack(isa, side))?;
+                read.linear(&format!("{block}.{module}.proj"), |proj| proj.pack(packer, side))?;
             Ok(Part::Attention(Attention { along, qkv, attention, proj }.into()))
         };
         Ok(vec![

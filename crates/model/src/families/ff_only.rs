@@ -116,10 +116,10 @@ impl TokenFamily for FfOnlyConfig {
     }
 
     fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
-        let (block, gelu, isa) = (format!("blocks.{number}"), read.gelu, read.isa);
+        let (block, gelu, packer) = (format!("blocks.{number}"), read.gelu, read.packer);
         let norm1 = read.layer_norm(&format!("{block}.norm1"), Norm::layer_axis)?;
         let channels = read.perceptron(&format!("{block}.mlp1"), |mlp| {
-            mlp.describe()?.norm(norm1)?.activation(gelu).residual().pack(isa, Side::Right)
+            mlp.describe()?.norm(norm1)?.activation(gelu).residual().pack(packer, Side::Right)
         })?;
         let norm2 = read.layer_norm(&format!("{block}.norm2"), Norm::layer_axis)?;
         let last = number + 1 == self.trunk.depth;
@@ -127,9 +127,9 @@ impl TokenFamily for FfOnlyConfig {
             if last {
                 let first_token = AxisMlp::new(mlp.first, mlp.second.rows_at(0, 1)?)?;
                 let first_token = first_token.bias(mlp.hidden_bias, &mlp.bias[..1])?;
-                return first_token.norm(norm2)?.activation(gelu).pack(isa, Side::Left);
+                return first_token.norm(norm2)?.activation(gelu).pack(packer, Side::Left);
             }
-            mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(isa, Side::Left)
+            mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(packer, Side::Left)
         })?;
         let tokens = if last { Part::Read(tokens) } else { Part::Mix(Along::Tokens, tokens) };
         Ok(vec![Part::Mix(Along::Channels, channels), tokens])

@@ -101,14 +101,14 @@ impl TokenFamily for GMixerConfig {
     }
 
     fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
-        let (block, isa) = (format!("blocks.{number}"), read.isa);
+        let (block, packer) = (format!("blocks.{number}"), read.packer);
         let norm1 = read.layer_norm(&format!("{block}.norm1"), Norm::layer_inner)?;
         let tokens = read.perceptron(&format!("{block}.mlp_tokens"), |mlp| {
-            mlp.gated(Activation::Silu)?.norm(norm1)?.residual().pack(isa, Side::Left)
+            mlp.gated(Activation::Silu)?.norm(norm1)?.residual().pack(packer, Side::Left)
         })?;
         let norm2 = read.layer_norm(&format!("{block}.norm2"), Norm::layer_axis)?;
         let channels = read.perceptron(&format!("{block}.mlp_channels"), |mlp| {
-            mlp.gated(Activation::Silu)?.norm(norm2)?.residual().pack(isa, Side::Right)
+            mlp.gated(Activation::Silu)?.norm(norm2)?.residual().pack(packer, Side::Right)
         })?;
         Ok(vec![Part::Mix(Along::Tokens, tokens), Part::Mix(Along::Channels, channels)])
     }

@@ -94,18 +94,19 @@ impl TokenFamily for GmlpConfig {
     }
 
     fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
-        let (block, gelu, isa) = (format!("blocks.{number}"), read.gelu, read.isa);
+        let (block, gelu, packer) = (format!("blocks.{number}"), read.gelu, read.packer);
         let mlp = format!("{block}.mlp_channels");
         let norm = read.layer_norm(&format!("{block}.norm"), Norm::layer_axis)?;
         let expand = read.linear(&format!("{mlp}.fc1"), |fc1| {
-            fc1.norm(norm)?.activation(gelu).pack(isa, Side::Right)
+            fc1.norm(norm)?.activation(gelu).pack(packer, Side::Right)
         })?;
         let norm = read.pair(&format!("{mlp}.gate.norm"), ["weight", "bias"], |gamma, beta| {
             Norm::layer_inner(gamma, beta, GATE_EPS)
         })?;
-        let gate = read
-            .linear(&format!("{mlp}.gate.proj"), |proj| proj.norm(norm)?.pack(isa, Side::Left))?;
-        let contract = read.linear(&format!("{mlp}.fc2"), |fc2| fc2.pack(isa, Side::Right))?;
+        let gate = read.linear(&format!("{mlp}.gate.proj"), |proj| {
+            proj.norm(norm)?.pack(packer, Side::Left)
+        })?;
+        let contract = read.linear(&format!("{mlp}.fc2"), |fc2| fc2.pack(packer, Side::Right))?;
         Ok(vec![Part::Expand(expand), Part::Gate(gate, self.half()), Part::Contract(contract)])
     }
 }

@@ -98,14 +98,14 @@ impl TokenFamily for MixerConfig {
     }
 
     fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
-        let (block, gelu, isa) = (format!("blocks.{number}"), read.gelu, read.isa);
+        let (block, gelu, packer) = (format!("blocks.{number}"), read.gelu, read.packer);
         let norm1 = read.layer_norm(&format!("{block}.norm1"), Norm::layer_inner)?;
         let tokens = read.perceptron(&format!("{block}.mlp_tokens"), |mlp| {
-            mlp.describe()?.norm(norm1)?.activation(gelu).residual().pack(isa, Side::Left)
+            mlp.describe()?.norm(norm1)?.activation(gelu).residual().pack(packer, Side::Left)
         })?;
         let norm2 = read.layer_norm(&format!("{block}.norm2"), Norm::layer_axis)?;
         let channels = read.perceptron(&format!("{block}.mlp_channels"), |mlp| {
-            mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(isa, Side::Right)
+            mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(packer, Side::Right)
         })?;
         Ok(vec![Part::Mix(Along::Tokens, tokens), Part::Mix(Along::Channels, channels)])
     }

@@ -99,17 +99,17 @@ impl TokenFamily for ResMlpConfig {
     }
 
     fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
-        let (block, gelu, isa) = (format!("blocks.{number}"), read.gelu, read.isa);
+        let (block, gelu, packer) = (format!("blocks.{number}"), read.gelu, read.packer);
         let norm1 = read_affine(&format!("{block}.norm1"), Norm::affine_inner, read)?;
         let ls1 = read.values(&format!("{block}.ls1"))?;
         let tokens = read.linear(&format!("{block}.linear_tokens"), |linear| {
-            linear.norm(norm1)?.scale_inner(&ls1)?.residual().pack(isa, Side::Left)
+            linear.norm(norm1)?.scale_inner(&ls1)?.residual().pack(packer, Side::Left)
         })?;
         let norm2 = read_affine(&format!("{block}.norm2"), Norm::affine_axis, read)?;
         let ls2 = read.values(&format!("{block}.ls2"))?;
         let channels = read.perceptron(&format!("{block}.mlp_channels"), |mlp| {
             let mlp = mlp.describe()?.norm(norm2)?.activation(gelu);
-            mlp.scale(&ls2)?.residual().pack(isa, Side::Right)
+            mlp.scale(&ls2)?.residual().pack(packer, Side::Right)
         })?;
         Ok(vec![Part::Mix(Along::Tokens, tokens), Part::Mix(Along::Channels, channels)])
     }

@@ -176,7 +176,7 @@ impl TokenFamily for VitConfig {
     }
 
     fn block(&self, number: usize, read: &mut Reader<'_, '_>) -> Result<Vec<Part>, ModelError> {
-        let (block, gelu, isa) = (format!("blocks.{number}"), read.gelu, read.isa);
+        let (block, gelu, packer) = (format!("blocks.{number}"), read.gelu, read.packer);
         let norm1 = read.layer_norm(&format!("{block}.norm1"), Norm::layer_axis)?;
         let modules = Self::pieces(read.names, &format!("{block}.attn.qkv"));
         let (channels, last) = (self.trunk.channels, number + 1 == self.trunk.depth);
@@ -184,17 +184,17 @@ impl TokenFamily for VitConfig {
         let (queries, rest) = read.stacked(&modules, |weight, bias| {
             let rows = |rows: Range<usize>| {
                 let part = AxisLinear::new(weight.rows_at(rows.start, rows.len())?);
-                part.bias(&bias[rows])?.norm(norm1.clone())?.pack(isa, Side::Right)
+                part.bias(&bias[rows])?.norm(norm1.clone())?.pack(packer, Side::Right)
             };
             let (apart, first) = if last { (Some(0..channels), channels) } else { (None, 0) };
             Ok((apart.map(rows).transpose()?, rows(first..bias.len())?))
         })?;
         let proj =
-            read.linear(&format!("{block}.attn.proj"), |proj| proj.pack(isa, Side::Right))?;
+            read.linear(&format!("{block}.attn.proj"), |proj| proj.pack(packer, Side::Right))?;
         let attention = SelfAttention::new(self.heads, channels, Positions::Axis)?;
         let norm2 = read.layer_norm(&format!("{block}.norm2"), Norm::layer_axis)?;
         let mlp = read.perceptron(&format!("{block}.mlp"), |mlp| {
-            mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(isa, Side::Right)
+            mlp.describe()?.norm(norm2)?.activation(gelu).residual().pack(packer, Side::Right)
         })?;
         if let Some(queries) = queries {
             let attention = attention.first(self.readout().prefix());

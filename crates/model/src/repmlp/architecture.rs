@@ -1,7 +1,6 @@
 //! What loading asks of the sizes of a RepMLPNet.
 
-use mixfold_gemm::Activation;
-use mixfold_simd::Isa;
+use mixfold_gemm::{Activation, Packer};
 
 use super::{Fc3Sizes, RepMlpNet, RepMlpNetConfig, RepMlpNetStage, fold, names};
 use crate::architecture::{Architecture, Kind, Stored};
@@ -91,8 +90,8 @@ impl Architecture for RepMlpNetConfig {
         stored: Stored<'_>,
         form: Form,
         gelu: Activation,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Box<dyn Network>, ModelError> {
-        Ok(Box::new(RepMlpNet::load(self.clone(), stored, form, gelu, isa)?))
+        Ok(Box::new(RepMlpNet::load(self.clone(), stored, form, gelu, packer)?))
     }
 }

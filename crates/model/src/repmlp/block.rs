@@ -101,7 +101,7 @@ impl RepMlpBlock {
         let (mut weights, stored) = block_read::find(file, prefix, config)?;
         let mut block = BlockWeights::new(&mut weights, prefix, config);
         let forms = (stored, form.unwrap_or(Form::Deploy));
-        let ops = BlockOps::read(&mut block, forms, Activation::Identity, ctx.isa())?;
+        let ops = BlockOps::read(&mut block, forms, Activation::Identity, ctx.into())?;
         Ok(RepMlpBlock { ops, ctx: ctx.clone() })
     }
 

@@ -1,10 +1,9 @@
 //! The layers of a RepMLP block with their weights packed.
 
-use mixfold_gemm::{Activation, Context, MatMut, Scratch, par_rows};
+use mixfold_gemm::{Activation, Context, MatMut, Packer, Scratch, par_rows};
 use mixfold_mix::{
     Axes, AxisLinear, AxisMlp, AxisOp, MixError, Partitions, Side, add_outer, mean_axis,
 };
-use mixfold_simd::Isa;
 
 use super::block_config::RepMlpBlockConfig;
 use super::block_read::{BlockWeights, Global};
@@ -45,7 +44,7 @@ impl BlockOps {
         block: &mut BlockWeights<'_, '_>,
         (stored, form): (Form, Form),
         behind: Activation,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Self, ModelError> {
         if (stored, form) == (Form::Deploy, Form::Train) {
             return Err(ModelError::Folded);
@@ -56,16 +55,16 @@ impl BlockOps {
             Some(global) => {
                 let Global { fc1, fc2 } = global.by_partition(config.channels, config.parts());
                 let mlp = AxisMlp::new(fc1.matrix()?, fc2.matrix()?)?.bias(&fc1.bias, &fc2.bias)?;
-                Some(mlp.activation(Activation::Relu).pack(isa, Side::Right)?)
+                Some(mlp.activation(Activation::Relu).pack(packer, Side::Right)?)
             }
         };
         // Where nothing stands beside the matrix, the norm behind it is all there is to fold.
         let local = if form == Form::Train && !config.kernels.is_empty() {
-            Local::Branches(block.branches()?.pack(behind, isa)?)
+            Local::Branches(block.branches()?.pack(behind, packer)?)
         } else {
             let fc3 = block.folded(stored)?;
             let map = AxisLinear::new(fc3.matrix()?).groups(config.groups)?.bias(&fc3.bias)?;
-            Local::Folded(map.activation(behind).pack(isa, Side::Right)?)
+            Local::Folded(map.activation(behind).pack(packer, Side::Right)?)
         };
         Ok(BlockOps { config, form, global, local })
     }

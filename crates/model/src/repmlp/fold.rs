@@ -62,7 +62,7 @@ fn outputs(branches: Branches, x: &[f32], ctx: &Context) -> Result<[Vec<f32>; 2]
     let (groups, places) = (branches.groups, branches.map[0] * branches.map[1]);
     let rows = x.len() / places.max(1);
     let (mut scratch, mut train, mut deploy) = (Scratch::new(), vec![0.0; x.len()], x.to_vec());
-    let packed = branches.pack(Activation::Identity, ctx.isa())?;
+    let packed = branches.pack(Activation::Identity, ctx.into())?;
     packed.apply(x, &mut train, rows / groups, ctx, &mut scratch)?;
     let fc3 = branches.fold()?;
     let fc3 = AxisLinear::new(fc3.matrix()?).groups(groups)?.bias(&fc3.bias)?;

@@ -2,9 +2,8 @@
 //! beside it in train form.
 
 use mixfold_fold::{self as fold, Affine, Geometry, Kernel};
-use mixfold_gemm::{Activation, Context, Scratch, ScratchLen};
+use mixfold_gemm::{Activation, Context, Packer, Scratch, ScratchLen};
 use mixfold_mix::{Axes, AxisLinear, AxisOp, Conv2d, Conv2dOp, MixError, Norm, Side};
-use mixfold_simd::Isa;
 
 use super::read::{Linear, wrong};
 use crate::ModelError;
@@ -42,7 +41,11 @@ impl Branches {
     }
 
     /// Ready to run, with an activation behind the sum of all if there is a convolution.
-    pub(crate) fn pack(&self, behind: Activation, isa: Isa) -> Result<BranchOps, ModelError> {
+    pub(crate) fn pack(
+        &self,
+        behind: Activation,
+        packer: Packer<'_>,
+    ) -> Result<BranchOps, ModelError> {
         let Branches { module, fc, norm, kernels, groups, map } = self;
         let shared = fc.bias.len() / norm.channels().max(1);
         let spread = |values: &[f64]| -> Vec<f32> {
@@ -57,14 +60,14 @@ impl Branches {
             let conv = Conv2d::new(weight.matrix()?, (height, width))?.groups(*groups)?;
             let conv = conv.padding((height / 2, width / 2)).bias(&weight.bias)?;
             let behind = if i == last { behind } else { Activation::Identity };
-            Ok::<_, ModelError>(conv.activation_of_sum(behind).pack(isa)?)
+            Ok::<_, ModelError>(conv.activation_of_sum(behind).pack(packer)?)
         };
         let convs = kernels.iter().enumerate().map(pack).collect::<Result<_, _>>()?;
         if fc.bias.len() % groups != 0 {
             let (rows, elements) = (*groups, fc.bias.len());
             return Err(wrong(module, fold::FoldError::Ragged { rows, elements }));
         }
-        let fc = AxisLinear::new(fc.matrix()?).groups(*groups)?.pack(isa, Side::Right)?;
+        let fc = AxisLinear::new(fc.matrix()?).groups(*groups)?.pack(packer, Side::Right)?;
         Ok(BranchOps { groups: *groups, fc, norm, convs, map: (map[0], map[1]) })
     }
 }

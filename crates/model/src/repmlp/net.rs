@@ -18,9 +18,8 @@
 //! and the norms of its line folded in, and there is a bias. Of either form, all other norms but the
 //! first of a unit are folded into the layers beside them when the model is loaded.
 
-use mixfold_gemm::{Activation, Context};
+use mixfold_gemm::{Activation, Context, Packer};
 use mixfold_mix::{Axes, AxisOp, Conv2dOp};
-use mixfold_simd::Isa;
 
 use super::RepMlpNetConfig;
 use super::names::unit;
@@ -53,7 +52,7 @@ impl RepMlpNet {
         stored: Stored<'_>,
         form: Form,
         gelu: Activation,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Self, ModelError> {
         let Stored { mut weights, kind: Kind { form: stored, .. } } = stored;
         if (stored, form) == (Form::Deploy, Form::Train) {
@@ -61,21 +60,21 @@ impl RepMlpNet {
         }
         let classes = weights.shape("head.bias")[0];
         let mut read = Reader::new(&mut weights);
-        let mut embeds = vec![read.embedding("conv_embedding", isa)?];
+        let mut embeds = vec![read.embedding("conv_embedding", packer)?];
         let mut stages = Vec::new();
         for (i, stage) in config.stages.iter().enumerate() {
             let units = (0..stage.depth).map(|j| {
-                Unit::read(&mut read, &unit(i, j), (&config, i), (stored, form), (gelu, isa))
+                Unit::read(&mut read, &unit(i, j), (&config, i), (stored, form), (gelu, packer))
             });
             stages.push(units.collect::<Result<_, _>>()?);
             if i + 1 < config.stages.len() {
-                embeds.push(read.embedding(&format!("embeds.{i}"), isa)?);
+                embeds.push(read.embedding(&format!("embeds.{i}"), packer)?);
             }
         }
         let norm = read.affine("head_norm")?;
         let mut head = read.linear("head", true)?;
         head.fold("head", |head| head.preceded_by(&norm))?;
-        let head = head.pack(Activation::Identity, isa)?;
+        let head = head.pack(Activation::Identity, packer)?;
         Ok(RepMlpNet { config, form, classes, embeds, stages, head })
     }
 

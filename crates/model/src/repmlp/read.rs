@@ -1,9 +1,8 @@
 //! Reading layers, with their batch norms folded.
 
 use mixfold_fold::{Affine, BatchNorm, Conv, FoldError, Kernel, LinearMut};
-use mixfold_gemm::{Activation, MatRef};
+use mixfold_gemm::{Activation, MatRef, Packer};
 use mixfold_mix::{AxisLinear, AxisOp, Conv2d, Conv2dOp, Side};
-use mixfold_simd::Isa;
 
 use crate::ModelError;
 use crate::weights::Weights;
@@ -49,9 +48,9 @@ pub(crate) fn wrong(module: &str, error: FoldError) -> ModelError {
 
 impl Linear {
     /// A map of vectors, with a function behind it.
-    pub(crate) fn pack(&self, f: Activation, isa: Isa) -> Result<AxisOp, ModelError> {
+    pub(crate) fn pack(&self, f: Activation, packer: Packer<'_>) -> Result<AxisOp, ModelError> {
         let map = AxisLinear::new(self.matrix()?).bias(&self.bias)?.activation(f);
-        Ok(map.pack(isa, Side::Right)?)
+        Ok(map.pack(packer, Side::Right)?)
     }
 }
 
@@ -104,12 +103,16 @@ impl<'a, 'b> Reader<'a, 'b> {
     }
 
     /// A convolution whose stride is its kernel, its batch norm and ReLU.
-    pub(crate) fn embedding(&mut self, module: &str, isa: Isa) -> Result<Conv2dOp, ModelError> {
+    pub(crate) fn embedding(
+        &mut self,
+        module: &str,
+        packer: Packer<'_>,
+    ) -> Result<Conv2dOp, ModelError> {
         let shape = self.weights.shape(&format!("{module}.conv.weight"));
         let patch = (shape[2], shape[3]);
         let conv = self.conv_bn(module)?;
         let embed = Conv2d::new(conv.matrix()?, patch)?.stride(patch)?.bias(&conv.bias)?;
-        Ok(embed.activation(Activation::Relu).pack(isa)?)
+        Ok(embed.activation(Activation::Relu).pack(packer)?)
     }
 
     /// The kernel of a convolution of `groups` groups and its batch norm.

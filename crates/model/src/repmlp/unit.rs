@@ -1,10 +1,9 @@
 //! A unit of RepMLPNet: a gated mixing of places, then a perceptron along the channels.
 
-use mixfold_gemm::{Activation, Context, Scratch};
+use mixfold_gemm::{Activation, Context, Packer, Scratch};
 use mixfold_mix::{
     Axes, AxisLinear, AxisMlp, AxisOp, MixError, Norm, Side, add_gated, mean_axis, swap_axes,
 };
-use mixfold_simd::Isa;
 
 use super::RepMlpNetConfig;
 use super::block_ops::each;
@@ -80,25 +79,26 @@ impl Unit {
         unit: &str,
         (config, stage): (&RepMlpNetConfig, usize),
         (stored, form): (Form, Form),
-        (gelu, isa): (Activation, Isa),
+        (gelu, packer): (Activation, Packer<'_>),
     ) -> Result<Self, ModelError> {
         let block = format!("{unit}.repmlp_block");
         let first = read.affine(&format!("{unit}.prebn1"))?;
         let mut hidden = read.linear(&format!("{block}.gp.fc1"), true)?;
         hidden.fold(&block, |hidden| hidden.preceded_by(&first))?;
         let gate = read.linear(&format!("{block}.gp.fc2"), true)?;
-        let gate = [hidden.pack(Activation::Relu, isa)?, gate.pack(Activation::Sigmoid, isa)?];
+        let gate =
+            [hidden.pack(Activation::Relu, packer)?, gate.pack(Activation::Sigmoid, packer)?];
 
         let [scale, shift] = [first.scale(), first.shift()]
             .map(|values| values.iter().map(|&x| x as f32).collect::<Vec<_>>());
         let norm = Norm::affine_outer(&scale, &shift);
         let fc3 = config.fc3(&block, stage);
         let tokens = if form == Form::Train {
-            Tokens::Branches(norm, fc3.branches(read)?.pack(Activation::Identity, isa)?)
+            Tokens::Branches(norm, fc3.branches(read)?.pack(Activation::Identity, packer)?)
         } else {
             let fc = fc3.folded(read, stored)?;
             let map = AxisLinear::new(fc.matrix()?).groups(fc3.groups)?.bias(&fc.bias)?;
-            Tokens::Folded(map.norm(norm)?.residual().pack(isa, Side::Right)?)
+            Tokens::Folded(map.norm(norm)?.residual().pack(packer, Side::Right)?)
         };
 
         let second = read.affine(&format!("{unit}.prebn2"))?;
@@ -110,7 +110,7 @@ impl Unit {
         let ffn = AxisMlp::new(fc1.matrix()?, fc2.matrix()?)?.bias(&fc1.bias, &fc2.bias)?;
         let streamed = fc1.weight.len() + fc2.weight.len() > STREAMED;
         let side = if streamed || config.places(stage) == 1 { Side::Right } else { Side::Left };
-        let ffn = ffn.activation(gelu).residual().pack(isa, side)?;
+        let ffn = ffn.activation(gelu).residual().pack(packer, side)?;
         Ok(Unit { gate, tokens, ffn })
     }
 

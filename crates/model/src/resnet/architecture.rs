@@ -1,7 +1,6 @@
 //! What loading asks of the sizes of a ResNet.
 
-use mixfold_gemm::Activation;
-use mixfold_simd::Isa;
+use mixfold_gemm::{Activation, Packer};
 
 use super::net::ResNet;
 use super::{RepMlpPlace, ResNetConfig, ResNetRepMlp, ResNetStage, fold, names};
@@ -89,9 +88,9 @@ impl Architecture for ResNetConfig {
         stored: Stored<'_>,
         form: Form,
         _: Activation,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Box<dyn Network>, ModelError> {
-        Ok(Box::new(ResNet::load(self.clone(), stored, form, isa)?))
+        Ok(Box::new(ResNet::load(self.clone(), stored, form, packer)?))
     }
 }
 

@@ -1,8 +1,7 @@
 //! A block of a ResNet with its weights packed.
 
-use mixfold_gemm::{Activation, Context, Scratch};
+use mixfold_gemm::{Activation, Context, Packer, Scratch};
 use mixfold_mix::{Conv2d, Conv2dOp};
-use mixfold_simd::Isa;
 
 use super::sizes::{BlockSizes, ConvSizes};
 use crate::ModelError;
@@ -78,7 +77,7 @@ pub(super) fn read_conv(
     conv: &ConvSizes,
     stored: Form,
     relu: Relu,
-    isa: Isa,
+    packer: Packer<'_>,
 ) -> Result<Conv2dOp, ModelError> {
     let mut read = Reader::new(weights);
     let linear = match stored {
@@ -93,7 +92,7 @@ pub(super) fn read_conv(
         Relu::Behind => conv.activation(Activation::Relu),
         Relu::OfSum => conv.activation_of_sum(Activation::Relu),
     };
-    Ok(conv.pack(isa)?)
+    Ok(conv.pack(packer)?)
 }
 
 /// Where a convolution has a ReLU.
@@ -111,11 +110,11 @@ impl Block {
         block: &str,
         sizes: &BlockSizes,
         (stored, form): (Form, Form),
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Self, ModelError> {
         let module = |name: &str| format!("{block}.{name}");
         let mut conv = |conv: &ConvSizes, relu| {
-            read_conv(weights, &module(conv.name), conv, stored, relu, isa)
+            read_conv(weights, &module(conv.name), conv, stored, relu, packer)
         };
         let shortcut = sizes.shortcut.as_ref().map(|sizes| conv(sizes, Relu::None)).transpose()?;
         let mut step = |sizes: &ConvSizes| {
@@ -127,7 +126,7 @@ impl Block {
         let last = conv(last, Relu::OfSum)?;
         if let Some((name, config)) = &sizes.repmlp {
             let mut repmlp = BlockWeights::new(weights, &module(name), config);
-            let ops = BlockOps::read(&mut repmlp, (stored, form), Activation::Relu, isa)?;
+            let ops = BlockOps::read(&mut repmlp, (stored, form), Activation::Relu, packer)?;
             steps.push((name, Step::RepMlp(ops.into())));
         }
         steps.extend(back);

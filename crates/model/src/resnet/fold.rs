@@ -55,7 +55,7 @@ impl Folding for ResNetConfig {
             let mut output = |form| {
                 let mut repmlp = BlockWeights::new(weights, &name, &config);
                 let forms = (Form::Train, form);
-                let ops = BlockOps::read(&mut repmlp, forms, Activation::Identity, ctx.isa())?;
+                let ops = BlockOps::read(&mut repmlp, forms, Activation::Identity, ctx.into())?;
                 let mut y = vec![0.0; len];
                 ops.apply(&x, &mut y, 1, &mut ops.workspace(1, ctx)?, ctx)?;
                 Ok::<_, ModelError>(y)

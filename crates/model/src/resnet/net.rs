@@ -17,9 +17,8 @@
 //! Behind each convolution is a batch norm with its running statistics, which is folded into it when
 //! the model is loaded, whatever the form. The form is that of the RepMLPs.
 
-use mixfold_gemm::{Activation, Context};
+use mixfold_gemm::{Activation, Context, Packer};
 use mixfold_mix::{Axes, AxisOp, Conv2dOp, MaxPool2d, mean_axis};
-use mixfold_simd::Isa;
 
 use super::ResNetConfig;
 use super::block::{Block, Map, Memory, Relu, read_conv};
@@ -58,24 +57,25 @@ impl ResNet {
         config: ResNetConfig,
         stored: Stored<'_>,
         form: Form,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Self, ModelError> {
         let Stored { mut weights, kind: Kind { form: stored, classes, .. } } = stored;
         if (stored, form) == (Form::Deploy, Form::Train) {
             return Err(ModelError::Folded);
         }
         let first = stem(&config);
-        let conv = read_conv(&mut weights, first.name, &first, stored, Relu::Behind, isa)?;
+        let conv = read_conv(&mut weights, first.name, &first, stored, Relu::Behind, packer)?;
         let pool = MaxPool2d::new((3, 3))?.stride((2, 2))?.padding((1, 1))?;
         let mut stages = Vec::new();
         for (i, stage) in config.stages.iter().enumerate() {
             let blocks = (0..stage.depth).map(|j| {
                 let sizes = config.block(i, j);
-                Block::read(&mut weights, &names::block(i, j), &sizes, (stored, form), isa)
+                Block::read(&mut weights, &names::block(i, j), &sizes, (stored, form), packer)
             });
             stages.push(blocks.collect::<Result<_, _>>()?);
         }
-        let head = Reader::new(&mut weights).linear(HEAD, true)?.pack(Activation::Identity, isa)?;
+        let head =
+            Reader::new(&mut weights).linear(HEAD, true)?.pack(Activation::Identity, packer)?;
         Ok(ResNet { config, form, classes, stem: conv, pool, stages, head })
     }
 

@@ -1,8 +1,7 @@
 //! A network of tokens with its weights packed.
 
-use mixfold_gemm::{Accum, Activation, Context, MatMut, MatRef};
+use mixfold_gemm::{Accum, Activation, Context, MatMut, MatRef, Packer};
 use mixfold_mix::{Axes, AxisOp, Norm, PatchEmbed, Side, mean_axis};
-use mixfold_simd::Isa;
 
 use super::part::{Activations, Along, Part, Shape, Written, first_tokens};
 use super::{Names, Reader, Readout, TokenFamily, counts};
@@ -29,10 +28,10 @@ impl<F: TokenFamily> TokenNet<F> {
         mut weights: Weights<'_>,
         names: Names,
         gelu: Activation,
-        isa: Isa,
+        packer: Packer<'_>,
     ) -> Result<Self, ModelError> {
         let classes = weights.shape("head.bias")[0];
-        let mut read = Reader::new(&mut weights, names, gelu, isa);
+        let mut read = Reader::new(&mut weights, names, gelu, packer);
         let stem = family.stem(&mut read)?;
         let blocks = (0..family.trunk().depth).map(|i| family.block(i, &mut read));
         let blocks = blocks.collect::<Result<_, _>>()?;
@@ -43,8 +42,8 @@ impl<F: TokenFamily> TokenNet<F> {
         };
         let heads = family.heads().iter().map(|head| {
             read.linear(head, |head| match &share {
-                None => head.pack(isa, Side::Right),
-                Some(share) => head.scale(share)?.pack(isa, Side::Right),
+                None => head.pack(packer, Side::Right),
+                Some(share) => head.scale(share)?.pack(packer, Side::Right),
             })
         });
         let heads = heads.collect::<Result<_, _>>()?;

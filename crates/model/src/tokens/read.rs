@@ -1,8 +1,7 @@
 //! Reading the weights of a network of tokens.
 
-use mixfold_gemm::{Activation, MatRef};
+use mixfold_gemm::{Activation, MatRef, Packer};
 use mixfold_mix::{AxisLinear, AxisMlp, AxisOp, MixError, Norm, PatchEmbed};
-use mixfold_simd::Isa;
 
 use super::{Names, Trunk};
 use crate::ModelError;
@@ -15,13 +14,14 @@ const EPS: f32 = 1e-6;
 #[derive(Debug)]
 pub(crate) struct Reader<'a, 'b> {
     weights: &'a mut Weights<'b>,
+    /// Two for matrices, two for vectors: what is never shortened need not be set to zero again.
     buffers: [Vec<f32>; 4],
     /// Whose names the file has.
     pub names: Names,
     /// The GELU to compute.
     pub gelu: Activation,
-    /// What the weights are packed for.
-    pub isa: Isa,
+    /// What packs the weights.
+    pub packer: Packer<'a>,
 }
 
 /// The weights of a two-layer perceptron.
@@ -50,9 +50,9 @@ impl<'a, 'b> Reader<'a, 'b> {
         weights: &'a mut Weights<'b>,
         names: Names,
         gelu: Activation,
-        isa: Isa,
+        packer: Packer<'a>,
     ) -> Self {
-        Reader { weights, buffers: Default::default(), names, gelu, isa }
+        Reader { weights, buffers: Default::default(), names, gelu, packer }
     }
 
     /// A tensor of any shape.
@@ -78,7 +78,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         names: [&str; 2],
         with: impl FnOnce(&[f32], &[f32]) -> T,
     ) -> Result<T, ModelError> {
-        let [first, second, ..] = &mut self.buffers;
+        let [.., first, second] = &mut self.buffers;
         for (name, values) in names.into_iter().zip([&mut *first, &mut *second]) {
             self.weights.vector(&format!("{module}.{name}"), values)?;
         }
@@ -91,7 +91,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         module: &str,
         with: impl FnOnce(AxisLinear<'_>) -> Result<AxisOp, MixError>,
     ) -> Result<AxisOp, ModelError> {
-        let [weight, bias, ..] = &mut self.buffers;
+        let [weight, .., bias] = &mut self.buffers;
         self.weights.vector(&format!("{module}.bias"), bias)?;
         let weight = self.weights.matrix(&format!("{module}.weight"), weight)?;
         Ok(with(AxisLinear::new(weight).bias(bias)?)?)
@@ -103,7 +103,7 @@ impl<'a, 'b> Reader<'a, 'b> {
         modules: &[String],
         with: impl FnOnce(MatRef<'_, f32>, &[f32]) -> Result<T, MixError>,
     ) -> Result<T, ModelError> {
-        let [stack, biases, part, values] = &mut self.buffers;
+        let [stack, part, biases, values] = &mut self.buffers;
         stack.clear();
         biases.clear();
         for module in modules {
@@ -131,10 +131,10 @@ impl<'a, 'b> Reader<'a, 'b> {
 
     /// A patch embedding.
     pub(crate) fn stem(&mut self, module: &str, trunk: &Trunk) -> Result<PatchEmbed, ModelError> {
-        let [weight, bias, ..] = &mut self.buffers;
+        let [weight, .., bias] = &mut self.buffers;
         self.weights.vector(&format!("{module}.bias"), bias)?;
         let weight = self.weights.matrix(&format!("{module}.weight"), weight)?;
         let patch = (trunk.patch, trunk.patch);
-        Ok(PatchEmbed::pack(self.isa, weight, bias, trunk.image_channels, patch)?)
+        Ok(PatchEmbed::pack(self.packer, weight, bias, trunk.image_channels, patch)?)
     }
 }

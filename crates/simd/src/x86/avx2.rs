@@ -65,6 +65,46 @@ impl F32 {
             }
         }
     }
+    /// Four values of every fourth row.
+    ///
+    /// # Safety
+    /// 1. They are valid for reads.
+    #[inline(always)]
+    unsafe fn every_fourth_row(_: Avx2, (p, stride): (*const f32, usize)) -> __m256 {
+        // SAFETY: the token proves the features; 1.
+        unsafe {
+            let x = _mm256_castps128_ps256(_mm_loadu_ps(p));
+            _mm256_insertf128_ps::<1>(x, _mm_loadu_ps(p.add(4 * stride)))
+        }
+    }
+    /// # Safety
+    /// 1. and 2. of `Vector::transpose`.
+    #[inline(always)]
+    unsafe fn transpose_block(
+        s: Avx2,
+        (source, stride): (*const f32, usize),
+        target: (*mut f32, usize),
+    ) {
+        for col in (0..8).step_by(4) {
+            // SAFETY: the token proves the features; four columns from `col` on of 1 and 2.
+            unsafe {
+                let p = source.add(col);
+                let a = Self::every_fourth_row(s, (p, stride));
+                let b = Self::every_fourth_row(s, (p.add(stride), stride));
+                let c = Self::every_fourth_row(s, (p.add(2 * stride), stride));
+                let d = Self::every_fourth_row(s, (p.add(3 * stride), stride));
+                let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+                let (ab, cd) = (_mm256_castps_pd(ab), _mm256_castps_pd(cd));
+                let (row, stride) = (target.0.add(col * target.1), target.1);
+                _mm256_storeu_pd(row.cast(), _mm256_unpacklo_pd(ab, cd));
+                _mm256_storeu_pd(row.add(stride).cast(), _mm256_unpackhi_pd(ab, cd));
+                let (ab, cd) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+                let (ab, cd) = (_mm256_castps_pd(ab), _mm256_castps_pd(cd));
+                _mm256_storeu_pd(row.add(2 * stride).cast(), _mm256_unpacklo_pd(ab, cd));
+                _mm256_storeu_pd(row.add(3 * stride).cast(), _mm256_unpackhi_pd(ab, cd));
+            }
+        }
+    }
     // The maximum is its second operand unless the first one is larger.
     #[inline(always)]
     fn unless_more_or_nan(self, b: Self) -> Self {
@@ -120,6 +160,38 @@ impl F64 {
             }
             if n & 1 != 0 {
                 _mm_store_sd(p, rest);
+            }
+        }
+    }
+    /// Two values of every other row.
+    ///
+    /// # Safety
+    /// 1. They are valid for reads.
+    #[inline(always)]
+    unsafe fn every_other_row(_: Avx2, (p, stride): (*const f64, usize)) -> __m256d {
+        // SAFETY: the token proves the features; 1.
+        unsafe {
+            let x = _mm256_castpd128_pd256(_mm_loadu_pd(p));
+            _mm256_insertf128_pd::<1>(x, _mm_loadu_pd(p.add(2 * stride)))
+        }
+    }
+    /// # Safety
+    /// 1. and 2. of `Vector::transpose`.
+    #[inline(always)]
+    unsafe fn transpose_block(
+        s: Avx2,
+        (source, stride): (*const f64, usize),
+        target: (*mut f64, usize),
+    ) {
+        for col in (0..4).step_by(2) {
+            // SAFETY: the token proves the features; two columns from `col` on of 1 and 2.
+            unsafe {
+                let p = source.add(col);
+                let a = Self::every_other_row(s, (p, stride));
+                let b = Self::every_other_row(s, (p.add(stride), stride));
+                let row = target.0.add(col * target.1);
+                _mm256_storeu_pd(row, _mm256_unpacklo_pd(a, b));
+                _mm256_storeu_pd(row.add(target.1), _mm256_unpackhi_pd(a, b));
             }
         }
     }

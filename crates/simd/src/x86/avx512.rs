@@ -44,6 +44,48 @@ impl F32 {
         // others.
         unsafe { _mm512_mask_storeu_ps(p, mask, self.0) }
     }
+    /// Four values of every fourth row.
+    ///
+    /// # Safety
+    /// 1. They are valid for reads.
+    #[inline(always)]
+    unsafe fn every_fourth_row(_: Avx512, (p, stride): (*const f32, usize)) -> __m512 {
+        // SAFETY: the token proves the features; 1.
+        unsafe {
+            let x = _mm512_castps128_ps512(_mm_loadu_ps(p));
+            let x = _mm512_insertf32x4::<1>(x, _mm_loadu_ps(p.add(4 * stride)));
+            let x = _mm512_insertf32x4::<2>(x, _mm_loadu_ps(p.add(8 * stride)));
+            _mm512_insertf32x4::<3>(x, _mm_loadu_ps(p.add(12 * stride)))
+        }
+    }
+    /// # Safety
+    /// 1. and 2. of `Vector::transpose`.
+    #[inline(always)]
+    unsafe fn transpose_block(
+        s: Avx512,
+        (source, stride): (*const f32, usize),
+        target: (*mut f32, usize),
+    ) {
+        for col in (0..16).step_by(4) {
+            // SAFETY: the token proves the features; four columns from `col` on of 1 and 2.
+            unsafe {
+                let p = source.add(col);
+                let a = Self::every_fourth_row(s, (p, stride));
+                let b = Self::every_fourth_row(s, (p.add(stride), stride));
+                let c = Self::every_fourth_row(s, (p.add(2 * stride), stride));
+                let d = Self::every_fourth_row(s, (p.add(3 * stride), stride));
+                let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                let (row, stride) = (target.0.add(col * target.1), target.1);
+                _mm512_storeu_pd(row.cast(), _mm512_unpacklo_pd(ab, cd));
+                _mm512_storeu_pd(row.add(stride).cast(), _mm512_unpackhi_pd(ab, cd));
+                let (ab, cd) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+                _mm512_storeu_pd(row.add(2 * stride).cast(), _mm512_unpacklo_pd(ab, cd));
+                _mm512_storeu_pd(row.add(3 * stride).cast(), _mm512_unpackhi_pd(ab, cd));
+            }
+        }
+    }
     // The maximum is its second operand unless the first one is larger.
     #[inline(always)]
     fn unless_more_or_nan(self, b: Self) -> Self {
@@ -86,6 +128,41 @@ impl F64 {
         // SAFETY: a vector proves the features; masked-off lanes are not accessed, 1 covers the
         // others.
         unsafe { _mm512_mask_storeu_pd(p, mask, self.0) }
+    }
+    /// Two values of every other row.
+    ///
+    /// # Safety
+    /// 1. They are valid for reads.
+    #[inline(always)]
+    unsafe fn every_other_row(_: Avx512, (p, stride): (*const f64, usize)) -> __m512d {
+        // SAFETY: the token proves the features; 1.
+        unsafe {
+            let p = p.cast::<f32>();
+            let x = _mm512_castps128_ps512(_mm_loadu_ps(p));
+            let x = _mm512_insertf32x4::<1>(x, _mm_loadu_ps(p.add(4 * stride)));
+            let x = _mm512_insertf32x4::<2>(x, _mm_loadu_ps(p.add(8 * stride)));
+            _mm512_castps_pd(_mm512_insertf32x4::<3>(x, _mm_loadu_ps(p.add(12 * stride))))
+        }
+    }
+    /// # Safety
+    /// 1. and 2. of `Vector::transpose`.
+    #[inline(always)]
+    unsafe fn transpose_block(
+        s: Avx512,
+        (source, stride): (*const f64, usize),
+        target: (*mut f64, usize),
+    ) {
+        for col in (0..8).step_by(2) {
+            // SAFETY: the token proves the features; two columns from `col` on of 1 and 2.
+            unsafe {
+                let p = source.add(col);
+                let a = Self::every_other_row(s, (p, stride));
+                let b = Self::every_other_row(s, (p.add(stride), stride));
+                let row = target.0.add(col * target.1);
+                _mm512_storeu_pd(row, _mm512_unpacklo_pd(a, b));
+                _mm512_storeu_pd(row.add(target.1), _mm512_unpackhi_pd(a, b));
+            }
+        }
     }
     // The maximum is its second operand unless the first one is larger.
     #[inline(always)]

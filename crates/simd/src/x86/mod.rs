@@ -9,12 +9,19 @@ pub mod avx512;
 pub use avx2::Avx2;
 pub use avx512::Avx512;
 
-/// Hints that the cache line at `p` will be read soon, into the second level cache.
+use crate::vector::Cache;
+
+/// Hints that the cache line at `p` will be read soon.
 #[inline(always)]
-pub(crate) fn prefetch<T>(p: *const T) {
-    use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+pub(crate) fn prefetch<T>(p: *const T, to: Cache) {
+    use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
     // SAFETY: a prefetch reads nothing and faults at no address; SSE is in the x86-64 baseline.
-    unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    unsafe {
+        match to {
+            Cache::First => _mm_prefetch::<_MM_HINT_T0>(p.cast()),
+            Cache::Second => _mm_prefetch::<_MM_HINT_T1>(p.cast()),
+        }
+    }
 }
 
 /// Defines a token: its detection and its enabling come from one list of features.
@@ -55,8 +62,8 @@ macro_rules! token {
             }
 
             #[inline(always)]
-            fn prefetch<T>(self, p: *const T) {
-                super::prefetch(p);
+            fn prefetch<T>(self, p: *const T, to: crate::Cache) {
+                super::prefetch(p, to);
             }
         }
     };
@@ -132,6 +139,17 @@ macro_rules! vector {
             unsafe fn store_first(self, p: *mut $elem, n: usize) {
                 // SAFETY: by 1, min(n, LANES) values can be written.
                 unsafe { self.store_masked(p, n) }
+            }
+            #[inline(always)]
+            unsafe fn transpose(
+                s: $token,
+                source: *const $elem,
+                source_stride: usize,
+                target: *mut $elem,
+                target_stride: usize,
+            ) {
+                // SAFETY: by 1 and 2.
+                unsafe { Self::transpose_block(s, (source, source_stride), (target, target_stride)) }
             }
             #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {

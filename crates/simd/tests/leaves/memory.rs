@@ -118,6 +118,43 @@ fn among_canaries_f64() {
     }
 }
 
+/// Transposes a block among canaries.
+struct Transpose<T>(PhantomData<T>);
+
+impl<T: Float> Kernel for Transpose<T> {
+    type Out = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let lanes = V::<T, S>::LANES;
+        let canary = T::from_bits(u64::MAX);
+        for (from, to) in [(lanes, lanes), (lanes + 1, lanes + 5), (100, lanes + 2)] {
+            let source: Vec<T> = (0..lanes * from).map(value).collect();
+            let mut target = vec![canary; lanes * to];
+            // SAFETY: 1. and 2. LANES rows of a length of at least LANES.
+            unsafe { V::<T, S>::transpose(s, source.as_ptr(), from, target.as_mut_ptr(), to) };
+            for (at, &x) in target.iter().enumerate() {
+                let (row, col) = (at / to, at % to);
+                let expected = if col < lanes { source[col * from + row] } else { canary };
+                assert_eq!(x.bits(), expected.bits(), "{} at {row}, {col}", S::NAME);
+            }
+        }
+    }
+}
+
+#[test]
+fn transpose_f32() {
+    for isa in env::isas_under_test() {
+        isa.run(Transpose::<f32>(PhantomData));
+    }
+}
+
+#[test]
+fn transpose_f64() {
+    for isa in env::isas_under_test() {
+        isa.run(Transpose::<f64>(PhantomData));
+    }
+}
+
 /// Reads and writes beside memory that must not be touched: a stray access ends the process.
 #[cfg(unix)]
 mod guarded {
