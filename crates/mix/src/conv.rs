@@ -1,5 +1,6 @@
 //! Convolution in two dimensions, described with borrowed weights.
 
+mod direct;
 mod op;
 mod pixels;
 mod stencil;

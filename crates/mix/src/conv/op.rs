@@ -12,6 +12,7 @@ use mixfold_gemm::{
 };
 use mixfold_simd::Isa;
 
+use super::direct;
 use super::pixels::Pixels;
 use super::stencil::Stencil;
 use crate::taps::Sizes;
@@ -47,11 +48,18 @@ pub struct Conv2dOp {
     out: usize,
     /// Channels of a chunk, the last one of a group excepted.
     step: usize,
-    /// Chunks of each group, group after group.
-    weights: Vec<PackedLhs<f32>>,
+    weights: Weights,
     bias: Vec<f32>,
     /// Behind the bias, and of the sum.
     activations: (Activation, Option<Activation>),
+}
+
+#[derive(Debug)]
+enum Weights {
+    /// Chunks of each group, group after group.
+    Chunks(Vec<PackedLhs<f32>>),
+    /// The taps of each group, where it has one channel before and one after.
+    Taps(Vec<f32>),
 }
 
 /// How an output is cut into tasks, and which memory they need.
@@ -89,7 +97,13 @@ impl Conv2dOp {
                 chunks.push(weight.block(row, first * taps, out, columns)?);
             }
         }
-        let (isa, weights) = (packer.isa(), PackedLhs::pack_all(packer, &chunks)?);
+        let rows = || (0..groups).map_while(|row| weight.row(row));
+        let isa = packer.isa();
+        let weights = if (channels, out) == (1, 1) && rows().count() == groups {
+            Weights::Taps(rows().flatten().copied().collect())
+        } else {
+            Weights::Chunks(PackedLhs::pack_all(packer, &chunks)?)
+        };
         Ok(Conv2dOp { isa, stencil, groups, channels, out, step, weights, bias, activations })
     }
 
@@ -105,7 +119,10 @@ impl Conv2dOp {
 
     /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
-        self.weights.iter().map(PackedLhs::bytes).sum()
+        match &self.weights {
+            Weights::Chunks(chunks) => chunks.iter().map(PackedLhs::bytes).sum(),
+            Weights::Taps(taps) => size_of_val(&taps[..]),
+        }
     }
 
     /// Height and width of what becomes of an `image` of `(height, width)`.
@@ -150,10 +167,12 @@ impl Conv2dOp {
 
         let outputs = width.min(pixels);
         let window = self.stencil.window_len(sizes, outputs)?;
-        let panels = panels_len(kernel, depth, width)?;
-        let sums = match self.chunks() {
-            1 => sums_len(kernel, self.out, depth, width)?,
-            _ => panels_len(kernel, self.out, width)?,
+        let (panels, sums) = match (&self.weights, self.chunks()) {
+            (Weights::Taps(_), _) => (0, outputs),
+            (_, 1) => {
+                (panels_len(kernel, depth, width)?, sums_len(kernel, self.out, depth, width)?)
+            }
+            _ => (panels_len(kernel, depth, width)?, panels_len(kernel, self.out, width)?),
         };
         let each = [window, panels, sums]
             .into_iter()
@@ -271,27 +290,60 @@ impl Conv2dOp {
         for group in first..first + block.rows() / self.out {
             let (part, rest) = block.split_rows(self.out);
             block = rest;
-            let (x, out) = (&x[group * len..][..len], Out::Matrix(part, accum));
-            self.group(group % self.groups, x, &mut pixels, out, &mut *panels, &mut *sums)?;
+            let x = &x[group * len..][..len];
+            match &self.weights {
+                Weights::Chunks(chunks) => {
+                    let out = Out::Matrix(part, accum);
+                    let memory = (&mut *panels, &mut *sums);
+                    self.group((chunks, group % self.groups), x, &mut pixels, out, memory)?;
+                }
+                Weights::Taps(taps) => {
+                    let weights = (&taps[..], group % self.groups);
+                    self.channel(weights, x, &mut pixels, (part, accum), sums);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Computes outputs of the only channel of a group from the only one before.
+    fn channel(
+        &self,
+        (taps, group): (&[f32], usize),
+        x: &[f32],
+        pixels: &mut Pixels<'_>,
+        (mut part, accum): (MatMut<'_, f32>, Accum<'_, f32>),
+        sums: &mut [f32],
+    ) {
+        let len = self.stencil.taps();
+        let weights = (&taps[group * len..][..len], self.bias[group]);
+        let (activation, of_sum) = self.activations;
+        let y = part.row_mut(0).unwrap_or_default();
+        let seen = pixels.see(self.isa, x);
+        if matches!(accum, Accum::Add) {
+            let sums = &mut sums[..y.len()];
+            direct::fill(self.isa, seen, weights, activation, sums);
+            direct::add(self.isa, sums, y);
+        } else {
+            direct::fill(self.isa, seen, weights, activation, y);
+        }
+        direct::apply(self.isa, of_sum.unwrap_or_default(), y);
     }
 
     /// Computes outputs of one group from its channels.
     fn group(
         &self,
-        group: usize,
+        (chunks, group): (&[PackedLhs<f32>], usize),
         x: &[f32],
         pixels: &mut Pixels<'_>,
         out: Out<'_, f32>,
-        panels: &mut [f32],
-        sums: &mut [f32],
+        (panels, sums): (&mut [f32], &mut [f32]),
     ) -> Result<(), GemmError> {
         let bias = Bias::PerRow(&self.bias[group * self.out..][..self.out]);
         let (activation, of_sum) = self.activations;
         let last = of_sum.unwrap_or_default();
         let epilogue = Epilogue { bias, activation, last, ..Epilogue::NONE };
-        let chunks = &self.weights[group * self.chunks()..][..self.chunks()];
+        let chunks = &chunks[group * self.chunks()..][..self.chunks()];
         let cols = pixels.cols();
         let (mut total, sums) = match chunks.len() {
             1 => (None, sums),

@@ -3,6 +3,7 @@
 use mixfold_gemm::{GemmError, MatRef, PanelsMut, Prologue};
 use mixfold_simd::Isa;
 
+use super::direct::Seen;
 use super::stencil::Stencil;
 use super::window::Window;
 use crate::taps::Sizes;
@@ -36,6 +37,18 @@ impl<'a> Pixels<'a> {
     /// Number of outputs.
     pub(super) fn cols(&self) -> usize {
         self.outputs.1
+    }
+
+    /// What the outputs see of `channel`.
+    pub(super) fn see<'b>(&'b mut self, isa: Isa, channel: &'b [f32]) -> Seen<'b> {
+        let (first, outputs) = self.outputs;
+        match &mut self.window {
+            Some(window) => window.see(isa, channel),
+            None => {
+                let data = &channel[first..][..outputs];
+                Seen { data, places: &[(0, 0)], span: 0, pitch: 0, width: outputs, first: 0 }
+            }
+        }
     }
 
     /// Fills `panels` with as many channels as it has rows for, from number `first` of `x` on.

@@ -3,6 +3,7 @@
 use mixfold_gemm::PanelsMut;
 use mixfold_simd::{Isa, Kernel, Simd, Vector};
 
+use super::direct::Seen;
 use super::stencil::Stencil;
 use crate::taps::{Sizes, with_every};
 
@@ -39,6 +40,14 @@ impl<'a> Window<'a> {
         let spans = (stencil.rows.span(last - top + 1), stencil.cols.span(width));
         let pitch = stencil.phases() * spans.1;
         Window { stencil, sizes, first: (top, first % width), spans, pitch, data }
+    }
+
+    /// What the outputs see of the image of a channel.
+    pub(super) fn see(&mut self, isa: Isa, channel: &[f32]) -> Seen<'_> {
+        isa.run(Load { channel, window: &mut *self });
+        let (width, first) = (self.sizes.output.1, self.first.1);
+        let Window { stencil: Stencil { places, .. }, spans, pitch, .. } = *self;
+        Seen { data: self.data, places, span: spans.1, pitch, width, first }
     }
 
     /// Fills `panels` from the images of its channels, which follow each other in `x`.

@@ -236,7 +236,7 @@ impl Shapes {
 
 /// Has `work` change some rows of `len` elements at a time, on all threads, given the number of the
 /// first one. There are `pixels` to read or write for each row.
-fn each(
+pub(super) fn each(
     ctx: &Context,
     values: &mut [f32],
     len: usize,

@@ -19,12 +19,12 @@
 //! first of a unit are folded into the layers beside them when the model is loaded.
 
 use mixfold_gemm::{Activation, Context, Packer};
-use mixfold_mix::{Axes, AxisOp, Conv2dOp, mean_axis};
+use mixfold_mix::{Axes, AxisOp, Conv2dOp};
 
 use super::RepMlpNetConfig;
 use super::names::unit;
 use super::read::Reader;
-use super::unit::{Map, Unit};
+use super::unit::{Map, Unit, means};
 use crate::ModelError;
 use crate::architecture::{Kind, Stored};
 use crate::config::Form;
@@ -215,7 +215,7 @@ impl Network for RepMlpNet {
         }
         let map = self.last(batch);
         let pooled = &mut pooled[..batch * map.channels];
-        mean_axis(&maps[0][..map.len()], pooled, map.places(), ctx.isa())?;
+        means(&maps[0][..map.len()], pooled, map.places(), ctx)?;
         observe(Layer::Mean, &[batch, map.channels], pooled);
         self.head.apply_to(pooled, logits, map.pooled(), ctx, scratch)?;
         observe(Layer::Head, &[batch, self.classes], logits);

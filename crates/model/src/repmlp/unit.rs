@@ -6,6 +6,7 @@ use mixfold_mix::{
 };
 
 use super::RepMlpNetConfig;
+use super::block_ops::each;
 use super::local::BranchOps;
 use super::read::Reader;
 use crate::ModelError;
@@ -160,7 +161,7 @@ impl Unit {
     ) -> Result<(), MixError> {
         let [x, y, input] = maps.each_mut().map(|values| &mut values[..]);
         let (x, axes) = (&mut x[..map.len()], map.places());
-        mean_axis(x, pooled, axes, ctx.isa())?;
+        means(x, pooled, axes, ctx)?;
         let [to_hidden, to_gate] = &self.gate;
         to_hidden.apply_to(pooled, hidden, map.pooled(), ctx, scratch)?;
         let hidden_axes = map.pooled().with_axis(to_gate.axis());
@@ -173,11 +174,19 @@ impl Unit {
             }
             Tokens::Branches(norm, branches) => {
                 let (y, input) = (&mut y[..map.len()], &mut input[..map.len()]);
-                input.copy_from_slice(x);
+                let places = axes.axis;
+                each(ctx, input, places, places, |first, input| {
+                    input.copy_from_slice(&x[first * places..][..input.len()]);
+                    Ok(())
+                })?;
                 norm.apply(input, axes, ctx, scratch)?;
                 let images = axes.outer / branches.groups();
                 branches.apply(input, y, images, ctx, scratch)?;
-                add_gated(x, y, gate, axes, ctx.isa())?;
+                each(ctx, x, places, places, |first, x| {
+                    let axes = Axes { outer: x.len() / places, ..axes };
+                    let y = &y[first * places..][..x.len()];
+                    add_gated(x, y, &gate[first..][..axes.outer], axes, ctx.isa())
+                })?;
             }
         }
         Ok(())
@@ -202,4 +211,18 @@ impl Unit {
         let back = Axes { axis: axes.inner, inner: axes.axis, ..axes };
         swap_axes(swapped, x, back, ctx)
     }
+}
+
+/// The mean of each channel's places, on all threads.
+pub(super) fn means(
+    x: &[f32],
+    means: &mut [f32],
+    axes: Axes,
+    ctx: &Context,
+) -> Result<(), MixError> {
+    let places = axes.axis;
+    each(ctx, means, 1, places, |first, means| {
+        let axes = Axes { outer: means.len(), ..axes };
+        mean_axis(&x[first * places..][..means.len() * places], means, axes, ctx.isa())
+    })
 }
