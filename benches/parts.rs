@@ -66,7 +66,7 @@ fn tile<T: Float>(turns: &Turns, isa: Isa, k: usize) -> Result<(), GemmError> {
 /// What becomes of the sums of a product.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// They are kept as they are.
+    /// They are kept as they are, of all k at once, even where `multiply` takes k in blocks.
     Sums,
     /// They are written into the layout of the next product.
     Nothing,

@@ -13,7 +13,7 @@ const PEAK_WINDOW: Duration = Duration::from_micros(300);
 const SAMPLE: Duration = Duration::from_millis(1);
 /// Length of all samples of a case, and how many there are at least.
 const SAMPLES: Duration = Duration::from_millis(100);
-const MIN_SAMPLES: usize = 10;
+const MIN_SAMPLES: usize = 20;
 /// Pairs of a cold and a hot run.
 const PAIRS: usize = 30;
 
