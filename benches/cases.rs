@@ -107,7 +107,7 @@ pub const PLAIN_F64: [(Side, [usize; 3]); 1] = [(Side::Left, [1024; 3])];
 pub mod parts {
     use super::*;
 
-    /// Steps of k of a register tile: those of [`TOKENS_UP`], [`TOKENS_DOWN`] and [`CHANNELS_UP`].
+    /// Steps of k of a register tile: those of `TOKENS_UP`, `TOKENS_DOWN` and `CHANNELS_UP`.
     pub const TILE_STEPS: [usize; 3] = [196, 384, 768];
 
     /// Products of packed operands: where the weights stand, and `[m, n, k]`. Those with the weights on
