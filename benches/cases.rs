@@ -103,6 +103,38 @@ pub const PLAIN_F32: [(Side, [usize; 3]); 10] = [
 /// The same in `f64`.
 pub const PLAIN_F64: [(Side, [usize; 3]); 1] = [(Side::Left, [1024; 3])];
 
+/// Parts of the products above, each alone (`parts`).
+pub mod parts {
+    use super::*;
+
+    /// Steps of k of a register tile: those of `TOKENS_UP`, `TOKENS_DOWN` and `CHANNELS_UP`.
+    pub const TILE_STEPS: [usize; 3] = [196, 384, 768];
+
+    /// Products of packed operands: where the weights stand, and `[m, n, k]`. Those with the weights on
+    /// the left are computed one panel at a time, as token mixing does.
+    pub const PRODUCTS: [(Side, [usize; 3]); 5] = [
+        (Side::Left, TOKENS_UP),
+        (Side::Left, TOKENS_DOWN),
+        (Side::Right, CHANNELS_UP),
+        (Side::Right, CHANNELS_DOWN),
+        (Side::Right, CHANNELS_UP_S32),
+    ];
+
+    /// Tokens, channels, and the hidden units of token mixing and of channel mixing of Mixer-B/16, whose
+    /// tokens are packed.
+    pub const PACKED: [usize; 4] = [196, 768, 384, 3072];
+
+    /// Products `[m, n, k]` with weights on the right that lie in the caches, or do not, and what follows.
+    pub const COLD: [([usize; 3], Tail<Activation>); 3] = [
+        (CHANNELS_UP, Tail::Activation(Activation::GeluErf)),
+        (CHANNELS_DOWN, Tail::Residual),
+        (CHANNELS_UP_S32, Tail::Activation(Activation::GeluErf)),
+    ];
+
+    /// Bytes of all copies of such weights.
+    pub const COLD_BYTES: usize = 300_000_000;
+}
+
 /// Weights `[out, in]` to pack for a side (`pack`): channel mixing and token mixing of Mixer-B/16.
 pub const PACKED: [(&str, Side, [usize; 2]); 2] =
     [("pack/right", Side::Right, [3072, 768]), ("pack/left", Side::Left, [384, 196])];

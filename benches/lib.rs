@@ -1,6 +1,6 @@
 //! What the benchmarks share: what they measure ([`cases`]) and the means to do so: settings, instruction
 //! sets and threads, ids and inputs ([`Product`], [`layers`]), and the report of the fraction of the peak
-//! ([`Group`]).
+//! ([`Group`]), or of measurements that take turns ([`Turns`]).
 //!
 //! Every benchmark is called `{group}/{kernel}/{what}`, as `gemm/left-gelu/avx512-f32-14x32/384x768x196`;
 //! one that runs on more than one thread ends with `/threads=2`.
@@ -14,6 +14,7 @@ pub mod layers;
 mod peers;
 mod product;
 mod report;
+mod turns;
 
 use core::fmt::Display;
 use core::time::Duration;
@@ -24,6 +25,7 @@ use mixfold_simd::{Isa, env};
 
 pub use product::{Peer, Product};
 pub use report::{Group, Peak};
+pub use turns::Turns;
 
 /// Criterion with few and short samples: `measurement` in all for each benchmark, more only where
 /// ten runs take longer. Options of the command line come first.
