@@ -1,16 +1,14 @@
 //! One block of a product on one thread. What is not packed yet is packed just before it is used, so
 //! that the micro-kernel finds it in the second level cache.
 
-use core::mem::MaybeUninit;
-
 use mixfold_simd::{Element, Kernel, Simd, V, Vector};
 
 use crate::buffer::{carve, padded};
 use crate::epilogue::{Accum, Epilogue, Scalar};
-use crate::finish::{Finish, finish, tail};
+use crate::finish::{Finish, tile_and_finish};
 use crate::gemm::{Lhs, Rhs};
 use crate::kernel::{
-    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, Tail, TileArgs, second_half, tile, tile_cols,
+    K_STEP, KernelId, LINE, MAX_COLS, Tail, TileArgs, TileSums, second_half, tile_cols,
 };
 use crate::operand::{PanelsMut, RowSplit, Tiles, TilesMut, panels_len, tiles_len};
 use crate::pack::{PANELS_AT_ONCE, PackPanels, PackTiles};
@@ -87,10 +85,6 @@ pub(crate) struct Block<'a, T: Scalar> {
     pub memory: &'a mut [T],
 }
 
-/// Sums of a tile that is finished at once.
-#[repr(align(64))]
-struct Local<T>(MaybeUninit<[T; MAX_ROWS * MAX_COLS]>);
-
 impl<T: Scalar> Kernel for Block<'_, T> {
     type Out = ();
 
@@ -135,7 +129,7 @@ impl<T: Scalar> Kernel for Block<'_, T> {
         let sums_len = if k > step { rows * kept_panels * width } else { 0 };
         let sums_data = &mut rest[..sums_len];
         let mut sums = PanelsMut { data: sums_data, k: rows, cols, kernel };
-        let mut local: Local<T> = Local(MaybeUninit::uninit());
+        let mut local = TileSums::new();
         let all_tiles = split.tiles;
         let in_place = split.tiles <= TILES_IN_PLACE
             && matches!(rhs, Rhs::View(view) if view.col_stride() == 1);
@@ -203,27 +197,19 @@ impl<T: Scalar> Kernel for Block<'_, T> {
                         let (row, rows) = split.tile(i);
                         let row = first_row + row;
                         let in_output = direct.filter(|_| is_whole);
-                        let (mut acc, mut acc_stride, fresh) =
-                            if let Some((data, stride)) = in_output {
-                                (data.wrapping_add(row * stride + left), stride, from == 0)
-                            } else if k > step {
-                                let panel = if direct.is_some() { 0 } else { j };
-                                (sums.place(row, panel), width, from == 0)
-                            } else {
-                                (local.0.as_mut_ptr().cast(), width, true)
-                            };
-                        let mut added = Tail::NONE;
-                        let mut unfinished = None;
-                        if to == k && in_output.is_none() {
-                            let (place, meets) = out.place(top + i, row, j, left);
-                            let whole = (cols, vectors * lanes);
-                            match tail(epilogue, (row, left), whole, place, meets) {
-                                Some(tail) if k <= step => {
-                                    (acc, acc_stride, added) = (place.data, place.row_stride, tail);
-                                }
-                                _ => unfinished = Some((place, meets)),
-                            }
-                        }
+                        let (acc, acc_stride, fresh) = if let Some((data, stride)) = in_output {
+                            (data.wrapping_add(row * stride + left), stride, from == 0)
+                        } else if k > step {
+                            let panel = if direct.is_some() { 0 } else { j };
+                            (sums.place(row, panel), width, from == 0)
+                        } else {
+                            (local.as_mut_ptr(), width, true)
+                        };
+                        let finish = (to == k && in_output.is_none()).then(|| {
+                            let (at, (place, meets)) =
+                                ((row, left), out.place(top + i, row, j, left));
+                            Finish { epilogue, sums: acc, at, rows, cols, place, meets }
+                        });
                         let share = ((j - first) * split.tiles + i, group * split.tiles);
                         let (next, next_step) = ahead.share(share, to - from);
                         let args = TileArgs {
@@ -234,23 +220,16 @@ impl<T: Scalar> Kernel for Block<'_, T> {
                             acc,
                             acc_stride,
                             narrow: vectors == 1,
-                            tail: added,
+                            tail: Tail::NONE,
                             fresh,
                             next,
                             next_step,
                         };
                         // SAFETY: 1. tile i of the left operand has `rows` rows and so many steps of
-                        // k; 2. so has panel j of the right one, packed or in place with whole
-                        // vectors; 3. `acc` has room for a tile, and was written if not fresh; 4. as
-                        // for `finish`, below.
-                        unsafe { tile(s, rows, args) };
-                        if let Some((place, meets)) = unfinished {
-                            let at = (row, left);
-                            let done = Finish { epilogue, sums: acc, at, rows, cols, place, meets };
-                            // SAFETY: 1. the tile has just been computed; 2. and 3. the shapes of
-                            // output, residual and vectors are that of the product.
-                            unsafe { finish(s, done) };
-                        }
+                        // k, so has panel j of the right one, packed or in place with whole vectors;
+                        // `acc` has room for a tile, and was written if not fresh; 2. the shapes of
+                        // output, residual and vectors are that of the product.
+                        unsafe { tile_and_finish(s, args, finish, rows) };
                     }
                 }
             }

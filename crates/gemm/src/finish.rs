@@ -5,7 +5,7 @@ use mixfold_simd::math::{Identity, Unary};
 use mixfold_simd::{Element, Kernel, Simd, V, Vector};
 
 use crate::epilogue::{Activate, Broadcast, Epilogue, Scalar, WithUnary};
-use crate::kernel::{Line, MAX_COLS, MAX_ROWS, Tail, tile_cols};
+use crate::kernel::{Line, MAX_COLS, MAX_ROWS, Tail, TileArgs, tile, tile_cols};
 
 /// Where the elements of a tile go.
 #[derive(Clone, Copy, Debug)]
@@ -51,16 +51,56 @@ impl<T> Meets<T> {
     }
 }
 
-/// What follows the sums of a tile of `cols` columns, if the micro-kernel can do that itself as it writes
-/// whole rows of `width` columns to `place`: no more than a bias and something added.
+/// A tile of sums with all that is to happen to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a, T: Scalar> {
+    pub epilogue: &'a Epilogue<'a, T>,
+    /// `[rows][tile_cols]`
+    pub sums: *mut T,
+    /// First row and column in the product.
+    pub at: (usize, usize),
+    pub rows: usize,
+    pub cols: usize,
+    pub place: Place<T>,
+    pub meets: Meets<T>,
+}
+
+/// Computes a tile and, if `then` says what is to happen to its sums, finishes it.
+///
+/// What the micro-kernel can do itself, it does: a complete sum that needs no more than a bias and
+/// something added is written to its place from registers.
+///
+/// # Safety
+/// 1. Those of [`tile`].
+/// 2. Those of [`finish`] after it; `then` has the sums of `args`.
 #[inline(always)]
-pub(crate) fn tail<T: Scalar>(
-    epilogue: &Epilogue<'_, T>,
-    at: (usize, usize),
-    (cols, width): (usize, usize),
-    place: Place<T>,
-    meets: Meets<T>,
-) -> Option<Tail<T>> {
+pub(crate) unsafe fn tile_and_finish<T: Scalar, S: Simd>(
+    s: S,
+    mut args: TileArgs<T>,
+    mut then: Option<Finish<'_, T>>,
+    rows: usize,
+) {
+    let width = if args.narrow { V::<T, S>::LANES } else { tile_cols::<T, S>() };
+    if args.fresh
+        && let Some(finish) = &then
+        && let Some(tail) = tail(finish, width)
+    {
+        (args.acc, args.acc_stride) = (finish.place.data, finish.place.row_stride);
+        args.tail = tail;
+        then = None;
+    }
+    // SAFETY: 1.; if it writes to the tile's place, 2.
+    unsafe { tile(s, rows, args) };
+    if let Some(then) = then {
+        // SAFETY: 2.
+        unsafe { finish(s, then) };
+    }
+}
+
+/// What the micro-kernel adds to a tile of `width` columns, if nothing else is to happen to its sums.
+#[inline(always)]
+fn tail<T: Scalar>(finish: &Finish<'_, T>, width: usize) -> Option<Tail<T>> {
+    let Finish { epilogue, at, cols, place, meets, .. } = *finish;
     let none = T::Activation::IDENTITY;
     let is_sum = epilogue.activation == none
         && epilogue.last == none
@@ -74,20 +114,6 @@ pub(crate) fn tail<T: Scalar>(
         Meets::Addend(_) | Meets::Factor(_) => return None,
     };
     Some(Tail { bias: Line::of(epilogue.bias, at), addend })
-}
-
-/// A tile of sums with all that is to happen to it.
-#[derive(Clone, Copy)]
-pub(crate) struct Finish<'a, T: Scalar> {
-    pub epilogue: &'a Epilogue<'a, T>,
-    /// `[rows][tile_cols]`
-    pub sums: *mut T,
-    /// First row and column in the product.
-    pub at: (usize, usize),
-    pub rows: usize,
-    pub cols: usize,
-    pub place: Place<T>,
-    pub meets: Meets<T>,
 }
 
 /// Finishes a tile.

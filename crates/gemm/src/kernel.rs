@@ -1,6 +1,7 @@
 //! The micro-kernel: a register tile of the product, and the choice of its size.
 
 use core::fmt;
+use core::mem::MaybeUninit;
 
 use mixfold_simd::{Cache, Element, Isa, Kernel, Simd, V, Vector};
 
@@ -133,6 +134,22 @@ pub(crate) struct TileArgs<T> {
     pub next: [*const T; 2],
     /// Elements from a line that is fetched to the next.
     pub next_step: usize,
+}
+
+/// Room for the sums of a tile that is finished at once.
+#[repr(align(64))]
+pub(crate) struct TileSums<T>(MaybeUninit<[T; MAX_ROWS * MAX_COLS]>);
+
+impl<T> TileSums<T> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        TileSums(MaybeUninit::uninit())
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut T {
+        self.0.as_mut_ptr().cast()
+    }
 }
 
 /// Computes a tile of `rows` rows, 1 ≤ `rows` ≤ `tile_rows`.

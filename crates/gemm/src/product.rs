@@ -5,10 +5,8 @@ use core::ops::Range;
 use mixfold_simd::{Isa, Kernel, Simd};
 
 use crate::epilogue::{Accum, Epilogue, Scalar};
-use crate::finish::{Finish, Meets, Place, Source, finish, tail};
-use crate::kernel::{
-    K_STEP, KernelId, LINE, MAX_COLS, MAX_ROWS, Tail, TileArgs, second_half, tile, tile_cols,
-};
+use crate::finish::{Finish, Meets, Place, Source, finish, tile_and_finish};
+use crate::kernel::{K_STEP, KernelId, LINE, Tail, TileArgs, TileSums, second_half, tile_cols};
 use crate::operand::{
     Panels, PanelsMut, RowSplit, Tiles, TilesMut, panels_len, same_kernel, same_shape,
 };
@@ -243,18 +241,15 @@ struct Sweep<'a, 'b, T: Scalar> {
     finish: Option<(&'a Epilogue<'a, T>, &'a mut Out<'b, T>)>,
 }
 
-#[repr(align(64))]
-struct Aligned<T>([T; MAX_ROWS * MAX_COLS]);
-
 impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Sweep { lhs, rhs, mut sums, finish: mut then } = self;
+        let Sweep { lhs, rhs, mut sums, mut finish } = self;
         let width = tile_cols::<T, S>();
         let (k, split) = (lhs.k(), lhs.split());
-        let mut local = Aligned([T::default(); MAX_ROWS * MAX_COLS]);
+        let mut local = TileSums::new();
         let panels: Range<usize> = 0..rhs.cols().div_ceil(width);
         // The next panel is fetched while this one is used, by each tile its share; where there are few
         // tiles, in two halves at once.
@@ -265,22 +260,15 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
             let next = rhs.next_ptr(j + 1);
             for i in 0..split.tiles {
                 let (row, rows) = split.tile(i);
-                let (mut acc, fresh) = match &mut sums {
-                    Sums::Local => (local.0.as_mut_ptr(), true),
+                let (acc, fresh) = match &mut sums {
+                    Sums::Local => (local.as_mut_ptr(), true),
                     Sums::Kept { sums, fresh } => (sums.place(row, j), *fresh),
                 };
-                let (mut acc_stride, mut added) = (width, Tail::NONE);
-                let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
-                let mut rest = None;
-                if let Some((epilogue, out)) = &mut then {
+                let finish = finish.as_mut().map(|(epilogue, out)| {
+                    let (at, cols) = ((row, j * width), width.min(rhs.cols() - j * width));
                     let (place, meets) = out.place(i, row, j, at.1);
-                    match tail(epilogue, at, (cols, width), place, meets) {
-                        Some(tail) => {
-                            (acc, acc_stride, added) = (place.data, place.row_stride, tail)
-                        }
-                        None => rest = Some((epilogue, place, meets)),
-                    }
-                }
+                    Finish { epilogue, sums: acc, at, rows, cols, place, meets }
+                });
                 let next = next.wrapping_add(share * i);
                 let args = TileArgs {
                     k,
@@ -288,23 +276,17 @@ impl<T: Scalar> Kernel for Sweep<'_, '_, T> {
                     b,
                     b_stride: width,
                     acc,
-                    acc_stride,
+                    acc_stride: width,
                     narrow: false,
                     fresh,
-                    tail: added,
+                    tail: Tail::NONE,
                     next: [next, next.wrapping_add(half)],
                     next_step: LINE / size_of::<T>(),
                 };
-                // SAFETY: 1. tile i of the left operand has `rows` rows and k steps; 2. so has panel
-                // j of the right one; 3. `acc` has room for a tile, and was written if not fresh; 4. as
-                // for `finish`, below.
-                unsafe { tile(s, rows, args) };
-                if let Some((epilogue, place, meets)) = rest {
-                    let done = Finish { epilogue, sums: acc, at, rows, cols, place, meets };
-                    // SAFETY: 1. the tile has just been computed; 2. and 3. `check` compared the
-                    // shapes of output, residual and vectors with that of the product.
-                    unsafe { finish(s, done) };
-                }
+                // SAFETY: 1. tile i of the left operand has `rows` rows and k steps, so has panel j of
+                // the right one; `acc` has room for a tile, and was written if not fresh; 2. `check`
+                // compared the shapes of output, residual and vectors with that of the product.
+                unsafe { tile_and_finish(s, args, finish, rows) };
             }
         }
     }

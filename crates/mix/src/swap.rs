@@ -1,11 +1,11 @@
 //! Exchanging the last two axes of a tensor.
 
 use mixfold_gemm::{Context, MatMut, par_rows};
-use mixfold_simd::{Kernel, Simd};
+use mixfold_simd::{Kernel, Simd, Vector};
 
 use crate::{Axes, MixError};
 
-/// Side of the squares that are transposed at a time.
+/// A multiple of the lanes of every vector, as are the rows of a task.
 const SQUARE: usize = 16;
 /// Elements of a task, about.
 const TASK: usize = 16_384;
@@ -57,36 +57,24 @@ impl Kernel for Swap<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Swap { x, y, axis, inner, from } = self;
-        for (strip, y) in y.chunks_mut(SQUARE * axis).enumerate() {
-            let col = from + strip * SQUARE;
+    fn run<S: Simd>(self, s: S) {
+        let (Swap { x, y, axis, inner, from }, lanes) = (self, S::F32::LANES);
+        for (strip, y) in y.chunks_mut(lanes * axis).enumerate() {
+            let col = from + strip * lanes;
             let cols = y.len() / axis;
-            for a in (0..axis).step_by(SQUARE) {
-                let rows = SQUARE.min(axis - a);
-                if rows == SQUARE && cols == SQUARE {
-                    square(&x[a * inner + col..], inner, &mut y[a..], axis);
+            for a in (0..axis).step_by(lanes) {
+                let rows = lanes.min(axis - a);
+                let x = &x[a * inner + col..];
+                if rows == lanes && cols == lanes {
+                    S::F32::transpose_slices(s, (x, inner), (&mut y[a..], axis));
                     continue;
                 }
                 for (j, y) in y.chunks_exact_mut(axis).enumerate() {
                     for (i, y) in y[a..a + rows].iter_mut().enumerate() {
-                        *y = x[(a + i) * inner + col + j];
+                        *y = x[i * inner + j];
                     }
                 }
             }
         }
-    }
-}
-
-/// Transposes a whole square between rows that begin `from` and `to` elements apart.
-#[inline(always)]
-fn square(x: &[f32], from: usize, y: &mut [f32], to: usize) {
-    let mut rows = [[0.0; SQUARE]; SQUARE];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row.copy_from_slice(&x[i * from..][..SQUARE]);
-    }
-    for j in 0..SQUARE {
-        let column: [f32; SQUARE] = core::array::from_fn(|i| rows[i][j]);
-        y[j * to..][..SQUARE].copy_from_slice(&column);
     }
 }

@@ -138,6 +138,27 @@ where
     /// `self` and the result are normal numbers.
     fn mul_pow2(self, t: Self) -> Self;
 
+    /// [`transpose`](Self::transpose) between slices that begin with the first of their rows.
+    ///
+    /// # Panics
+    /// If one of them ends before its last row does.
+    #[inline(always)]
+    fn transpose_slices(
+        s: S,
+        (source, source_stride): (&[T], usize),
+        (target, target_stride): (&mut [T], usize),
+    ) {
+        let needed =
+            |stride: usize| stride.saturating_mul(Self::LANES - 1).saturating_add(Self::LANES);
+        assert!(source.len() >= needed(source_stride), "{} values of the source", source.len());
+        assert!(target.len() >= needed(target_stride), "{} values of the target", target.len());
+        // SAFETY: 1. and 2. both hold all rows, and they are different slices.
+        unsafe {
+            let (source, target) = (source.as_ptr(), target.as_mut_ptr());
+            Self::transpose(s, source, source_stride, target, target_stride);
+        }
+    }
+
     /// Reads the first `min(x.len(), LANES)` lanes from a slice and sets the others to zero.
     #[inline(always)]
     fn from_slice(s: S, x: &[T]) -> Self {

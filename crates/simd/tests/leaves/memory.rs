@@ -130,8 +130,7 @@ impl<T: Float> Kernel for Transpose<T> {
         for (from, to) in [(lanes, lanes), (lanes + 1, lanes + 5), (100, lanes + 2)] {
             let source: Vec<T> = (0..lanes * from).map(value).collect();
             let mut target = vec![canary; lanes * to];
-            // SAFETY: 1. and 2. LANES rows of a length of at least LANES.
-            unsafe { V::<T, S>::transpose(s, source.as_ptr(), from, target.as_mut_ptr(), to) };
+            V::<T, S>::transpose_slices(s, (&source, from), (&mut target, to));
             for (at, &x) in target.iter().enumerate() {
                 let (row, col) = (at / to, at % to);
                 let expected = if col < lanes { source[col * from + row] } else { canary };
